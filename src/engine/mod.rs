@@ -1,0 +1,2 @@
+//! The state machine behind both groups.
+pub(crate) mod panics;

@@ -1,0 +1,261 @@
+//! Why a call got no value.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a call got no value.
+///
+/// `E` is the error of the caller's own closure. For an open set of errors use `Arc<dyn Error + Send + Sync>`:
+/// it is cheap to clone, which every follower's copy is, and this one line brings any error into it with `?`:
+///
+/// ```
+/// use std::{error::Error as StdError, sync::Arc};
+/// use flight_group::{Error, Group};
+///
+/// type Shared = Arc<dyn StdError + Send + Sync>;
+///
+/// let group: Group<&str, u32, Shared> = Group::new();
+/// let outcome = group.try_work(&"limit", || {
+///     let limit = "12x".parse::<u32>().map_err(|e| -> Shared { Arc::new(e) })?;
+///     Ok(limit)
+/// });
+///
+/// let error = outcome.unwrap_err();
+/// assert!(error.is_work());
+/// assert_eq!(error.to_string(), "the work failed: invalid digit found in string");
+/// assert!(error.source().is_some(), "the chain leads to the parser's own error");
+/// ```
+///
+/// The message of [`Error::Work`] holds the work's own message, so that a log line of one error is complete; a
+/// reporter that walks `source()` as well will say it a second time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error<E> {
+    /// The closure of the flight's leader returned this error.
+    Work(E),
+    /// The closure of the flight's leader panicked. The leader itself sees the panic go on unwinding.
+    Panicked(Panic),
+    /// The deadline of this call passed while it waited. Its closure was not run by this call; the flight it
+    /// waited for goes on undisturbed, and a queued write may have been covered by somebody else's run.
+    TimedOut,
+    /// Waiting would never have ended: the flight waits, perhaps through others, for the calling thread.
+    Deadlock(Deadlock),
+    /// As many callers as the group admits ([`max_followers`](crate::GroupBuilder::max_followers)) already wait
+    /// for this key.
+    Overloaded,
+    /// The flight ended without having run: the executor dropped its job, no thread could be started for it, or
+    /// all who could have led it gave up. Seen by receivers and by `wait` only; every other caller still has its
+    /// closure and boards again.
+    Abandoned,
+    /// The work was done for several keys at once and returned nothing for this one.
+    Missing,
+}
+
+impl<E> Error<E> {
+    /// Whether the closure itself returned an error.
+    pub fn is_work(&self) -> bool {
+        matches!(self, Self::Work(_))
+    }
+
+    /// Whether the leader's closure panicked.
+    pub fn is_panicked(&self) -> bool {
+        matches!(self, Self::Panicked(_))
+    }
+
+    /// Whether the deadline of the call passed.
+    pub fn is_timed_out(&self) -> bool {
+        matches!(self, Self::TimedOut)
+    }
+
+    /// Whether the call would have waited for itself.
+    pub fn is_deadlock(&self) -> bool {
+        matches!(self, Self::Deadlock(_))
+    }
+
+    /// Whether the call was shed because too many already waited.
+    pub fn is_overloaded(&self) -> bool {
+        matches!(self, Self::Overloaded)
+    }
+
+    /// Whether the flight ended without having run.
+    pub fn is_abandoned(&self) -> bool {
+        matches!(self, Self::Abandoned)
+    }
+
+    /// Whether the work returned nothing for this key.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing)
+    }
+
+    /// The error of the closure, where there is one.
+    pub fn work(&self) -> Option<&E> {
+        match self {
+            Self::Work(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The error of the closure, by value, where there is one; otherwise the whole error back.
+    ///
+    /// ```
+    /// use flight_group::Error;
+    ///
+    /// assert_eq!(Error::Work("no such row").into_work(), Ok("no such row"));
+    /// assert_eq!(Error::<&str>::TimedOut.into_work(), Err(Error::TimedOut));
+    /// ```
+    pub fn into_work(self) -> Result<E, Self> {
+        match self {
+            Self::Work(error) => Ok(error),
+            other => Err(other),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Work(error) => write!(f, "the work failed: {error}"),
+            Self::Panicked(panic) => panic.fmt(f),
+            Self::TimedOut => f.write_str("timed out waiting for the flight"),
+            Self::Deadlock(deadlock) => deadlock.fmt(f),
+            Self::Overloaded => f.write_str("overloaded: too many callers already wait for this key"),
+            Self::Abandoned => f.write_str("the flight was abandoned before its work ran"),
+            Self::Missing => f.write_str("the work returned nothing for this key"),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Work(error) => Some(error),
+            Self::Panicked(panic) => Some(panic),
+            Self::Deadlock(deadlock) => Some(deadlock),
+            _ => None,
+        }
+    }
+}
+
+/// The message of a panic that ended a flight, as its followers see it.
+///
+/// The payload itself stays with the leader, whose thread goes on unwinding with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Panic {
+    message: Arc<str>,
+}
+
+impl Panic {
+    pub(crate) fn new(message: &str) -> Self {
+        Self { message: message.into() }
+    }
+
+    /// What the panic said; `"a payload that is not a string"` where it was raised with something else.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the work panicked: {}", self.message)
+    }
+}
+
+impl std::error::Error for Panic {}
+
+/// A circle of threads that wait for each other's flights, found by the call that would have closed it.
+///
+/// The first hop is the flight the failing call wanted to wait for; each next one is the flight that the hop's
+/// thread waits for; the last hop's thread is the calling thread. Same-thread re-entry has one hop.
+///
+/// ```
+/// use flight_group::{Error, Group};
+///
+/// let group: Group<u32, u32> = Group::builder().name("users").debug_keys().build();
+/// let outcome = group.try_work(&1, || {
+///     match group.try_work(&1, || Ok(0)) {
+///         Err(Error::Deadlock(circle)) => {
+///             assert_eq!(circle.hops().len(), 1);
+///             assert_eq!(circle.hops()[0].group(), Some("users"));
+///             assert_eq!(circle.hops()[0].key(), Some("1"));
+///             Ok(42)
+///         }
+///         other => panic!("expected a deadlock, got {other:?}"),
+///     }
+/// });
+/// assert_eq!(outcome, Ok(42));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deadlock {
+    hops: Arc<[Hop]>,
+}
+
+impl Deadlock {
+    pub(crate) fn new(hops: Vec<Hop>) -> Self {
+        Self { hops: hops.into() }
+    }
+
+    /// The flights of the circle, beginning with the one this call wanted to wait for.
+    pub fn hops(&self) -> &[Hop] {
+        &self.hops
+    }
+}
+
+impl fmt::Display for Deadlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("deadlock: this thread would wait for ")?;
+        for (i, hop) in self.hops.iter().enumerate() {
+            if i > 0 {
+                f.write_str(", which waits for ")?;
+            }
+            hop.fmt(f)?;
+        }
+        f.write_str(", which is this thread")
+    }
+}
+
+impl std::error::Error for Deadlock {}
+
+/// One flight in a [`Deadlock`], and the thread that runs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    pub(crate) group: Option<Arc<str>>,
+    pub(crate) flight: u64,
+    pub(crate) key: Option<Arc<str>>,
+    pub(crate) thread: Arc<str>,
+}
+
+impl Hop {
+    /// The group's [`name`](crate::GroupBuilder::name), if it was given one.
+    pub fn group(&self) -> Option<&str> {
+        self.group.as_deref()
+    }
+
+    /// The flight's number, unique in its group.
+    pub fn flight(&self) -> u64 {
+        self.flight
+    }
+
+    /// The key, where the group was built with [`debug_keys`](crate::GroupBuilder::debug_keys).
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// The thread the flight's waiters wait for: its name, if any, and its id.
+    pub fn thread(&self) -> &str {
+        &self.thread
+    }
+}
+
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "flight {}", self.flight)?;
+        if let Some(key) = &self.key {
+            write!(f, " of key {key}")?;
+        }
+        if let Some(group) = &self.group {
+            write!(f, " in group \"{group}\"")?;
+        }
+        write!(f, " on {}", self.thread)
+    }
+}

@@ -1,0 +1,49 @@
+//! The build users get: parking_lot and std, renamed and nothing more.
+
+use super::Instant;
+
+pub(crate) use once_cell::sync::Lazy;
+pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+pub(crate) use std::sync::atomic;
+pub(crate) use std::thread::Thread;
+pub(crate) use std::thread_local;
+
+/// Sleeps on `condvar` until it is notified (`false`) or `deadline` has passed (`true`). Without a deadline
+/// it sleeps until notified. May return early with `false`, as every condvar: call it in a loop.
+pub(crate) fn wait_until<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, deadline: Option<Instant>) -> bool {
+    match deadline {
+        Some(deadline) => condvar.wait_until(guard, deadline).timed_out(),
+        None => {
+            condvar.wait(guard);
+            false
+        }
+    }
+}
+
+/// Starts a named thread of the crate's own; `Err` where the system has no thread left to give.
+pub(crate) fn spawn_named(
+    name: String,
+    body: impl FnOnce() + Send + 'static,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(body)
+}
+
+/// How many threads this process may run at once; read once, since it costs system calls and file reads.
+pub(crate) fn cores() -> usize {
+    static CORES: once_cell::sync::OnceCell<usize> = once_cell::sync::OnceCell::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// A process-wide value made at its first use.
+macro_rules! process_wide {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        $(#[$meta])*
+        static $name: $crate::sync::Lazy<$type> = $crate::sync::Lazy::new(|| $init);
+    };
+}
+pub(crate) use process_wide;
+
+/// The calling thread, for the reports that name it.
+pub(crate) fn current_thread() -> Thread {
+    std::thread::current()
+}
