@@ -14,7 +14,7 @@ use shuttle as checker;
 
 pub(crate) use checker::sync::atomic;
 pub(crate) use checker::thread::Thread;
-pub(crate) use checker::thread_local;
+pub(crate) use checker::thread_local as checker_thread_local;
 
 /// parking_lot's `Mutex`: no poisoning.
 #[derive(Debug, Default)]
@@ -130,6 +130,17 @@ macro_rules! process_wide {
 }
 pub(crate) use checker::lazy_static as checker_lazy_static;
 pub(crate) use process_wide;
+
+/// A value of each checked thread's own.
+macro_rules! per_thread {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        crate::sync::checker_thread_local! {
+            $(#[$meta])*
+            static $name: $type = $init;
+        }
+    };
+}
+pub(crate) use per_thread;
 
 /// The calling thread, for the reports that name it.
 pub(crate) fn current_thread() -> Thread {

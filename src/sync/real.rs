@@ -6,7 +6,6 @@ pub(crate) use once_cell::sync::Lazy;
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 pub(crate) use std::sync::atomic;
 pub(crate) use std::thread::Thread;
-pub(crate) use std::thread_local;
 
 /// Sleeps on `condvar` until it is notified (`false`) or `deadline` has passed (`true`). Without a deadline
 /// it sleeps until notified. May return early with `false`, as every condvar: call it in a loop.
@@ -42,6 +41,17 @@ macro_rules! process_wide {
     };
 }
 pub(crate) use process_wide;
+
+/// A value of each thread's own.
+macro_rules! per_thread {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        std::thread_local! {
+            $(#[$meta])*
+            static $name: $type = const { $init };
+        }
+    };
+}
+pub(crate) use per_thread;
 
 /// The calling thread, for the reports that name it.
 pub(crate) fn current_thread() -> Thread {

@@ -1,0 +1,216 @@
+//! The way in: a call becomes leader or follower, in one critical section.
+
+use crate::engine::Engine;
+use crate::engine::config::{Patience, Rule};
+use crate::engine::detach::Promotion;
+use crate::engine::flight::Flight;
+use crate::engine::seat::Seat;
+use crate::engine::spawned::Passenger;
+use crate::engine::table::{Flights, Slot};
+use crate::engine::wait_for::{FlightHead, NOBODY, thread_number};
+use crate::sync::{Arc, Instant};
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash};
+
+/// A flight as its leader knows it: by number, so that its landing touches no other.
+#[derive(Clone, Copy)]
+pub(crate) struct Flying {
+    pub(crate) hash: u64,
+    pub(crate) id: u64,
+}
+
+/// Who wants to board.
+pub(crate) struct Boarder<V, E> {
+    pub(crate) patience: Patience,
+    /// A call that does not block: it leaves this behind instead of its thread.
+    pub(crate) passenger: Option<Box<dyn Passenger<V, E>>>,
+    /// Set by `board`: the number of the flight it found too old and detached.
+    pub(crate) expired: Option<u64>,
+}
+
+impl<V, E> Boarder<V, E> {
+    #[inline]
+    pub(crate) fn blocked(patience: Patience) -> Self {
+        Self { patience, passenger: None, expired: None }
+    }
+
+    pub(crate) fn spawned(passenger: Box<dyn Passenger<V, E>>) -> Self {
+        Self { patience: Patience::default(), passenger: Some(passenger), expired: None }
+    }
+}
+
+/// Where a caller ended up.
+pub(crate) enum Boarded<V, E> {
+    /// It leads.
+    Lead(Flying),
+    /// It leads from an executor's thread.
+    Fly(Flying, Arc<Flight<V, E>>, Box<dyn Passenger<V, E>>),
+    /// It waits for the flight, in a seat if it may have to lead it.
+    Follow(Arc<Flight<V, E>>, Option<Arc<Seat>>),
+    /// It left a passenger who waits for the flight.
+    Aboard,
+    /// It had no time to wait for this flight.
+    NoTime(u64),
+    /// Too many wait already.
+    Full(u64),
+    /// The flight in the air was too old and has been detached; the one behind it took its place. Board again.
+    Expired(Option<Promotion<V, E>>),
+}
+
+impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
+    #[inline]
+    pub(crate) fn board<Q>(&self, hash: u64, key: &Q, rule: Rule, boarder: &mut Boarder<V, E>) -> Boarded<V, E>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let started = self.clock();
+        let mut guard = self.shard(hash).lock();
+        let Flights { table, numbers, led, joined } = &mut *guard;
+        match table.entry(hash, |slot| slot.key.borrow() == key, |slot| slot.hash) {
+            hashbrown::hash_table::Entry::Vacant(vacant) => {
+                let key = key.to_owned(); // may panic: nothing has been changed yet
+                let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
+                *led += 1;
+                let slot = Slot { hash, key, id, leader: NOBODY, started, current: None, next: None };
+                let slot = vacant.insert(slot).into_mut();
+                self.take_off(slot, boarder)
+            }
+            hashbrown::hash_table::Entry::Occupied(mut occupied) => {
+                self.board_occupied(occupied.get_mut(), numbers, led, joined, started, rule, boarder)
+            }
+        }
+    }
+
+    /// The boarder leads the slot's flight, which has just been numbered.
+    #[inline]
+    fn take_off(&self, slot: &mut Slot<K, V, E>, boarder: &mut Boarder<V, E>) -> Boarded<V, E> {
+        let flying = Flying { hash: slot.hash, id: slot.id };
+        match boarder.passenger.take() {
+            None => {
+                slot.leader = thread_number();
+                Boarded::Lead(flying)
+            }
+            Some(passenger) => {
+                slot.leader = NOBODY;
+                let flight = slot.current(&self.config.name).clone();
+                Boarded::Fly(flying, flight, passenger)
+            }
+        }
+    }
+
+    #[cold]
+    #[allow(clippy::too_many_arguments, reason = "the fields of one shard, borrowed apart from its table")]
+    fn board_occupied(
+        &self,
+        slot: &mut Slot<K, V, E>,
+        numbers: &mut u64,
+        led: &mut u64,
+        joined: &mut u64,
+        now: u64,
+        rule: Rule,
+        boarder: &mut Boarder<V, E>,
+    ) -> Boarded<V, E> {
+        if rule == Rule::Join && self.is_too_old(slot, now) {
+            boarder.expired = Some(slot.id);
+            self.rare.expired.add(1);
+            self.set_aside(slot);
+            if slot.next.is_some() {
+                *led += 1;
+                *joined -= 1;
+                return Boarded::Expired(self.promote(slot));
+            }
+            slot.id = Flights::<K, V, E>::next_id(numbers, self.shards, slot.hash);
+            slot.started = now;
+            *led += 1;
+            return self.take_off(slot, boarder);
+        }
+        if boarder.passenger.is_none() && boarder.patience.start() {
+            return Boarded::NoTime(slot.id);
+        }
+        if slot.followers() >= self.config.max_followers && !boarder.patience.never_refused {
+            return Boarded::Full(slot.id);
+        }
+        *joined += 1;
+        let flight = match rule {
+            Rule::Join => slot.current(&self.config.name),
+            Rule::Queue => {
+                // Everybody aboard `next` waits for whoever runs `current` now.
+                let (hash, leader) = (slot.hash, slot.leader);
+                slot.next.get_or_insert_with(|| {
+                    let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
+                    Flight::new(FlightHead::new(id, self.config.name.clone(), leader))
+                })
+            }
+        };
+        flight.add_follower();
+        if let Some(passenger) = boarder.passenger.take() {
+            flight.add_passenger(passenger);
+            return Boarded::Aboard;
+        }
+        let seat = (rule == Rule::Queue).then(|| {
+            let seat = Seat::take();
+            flight.queue(&seat);
+            seat
+        });
+        Boarded::Follow(flight.clone(), seat)
+    }
+
+    /// Boards a flight that is there, without a closure to lead with: the newest, or, for `fresh`, the queued one
+    /// only. `Err`: nothing to wait for.
+    pub(crate) fn board_existing<Q>(
+        &self,
+        hash: u64,
+        key: &Q,
+        which: Existing,
+        patience: &mut Patience,
+    ) -> Option<Boarded<V, E>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let now = self.clock();
+        let mut guard = self.shard(hash).lock();
+        let flights = &mut *guard;
+        let slot = flights.table.find_mut(hash, |slot| slot.key.borrow() == key)?;
+        let current = which != Existing::Queued
+            && (slot.next.is_none() || which == Existing::Current)
+            && !(which == Existing::Current && self.is_too_old(slot, now));
+        if !current && (slot.next.is_none() || which == Existing::Current) {
+            return None;
+        }
+        if patience.start() {
+            return Some(Boarded::NoTime(slot.id));
+        }
+        if slot.followers() >= self.config.max_followers {
+            return Some(Boarded::Full(slot.id));
+        }
+        let flight = if current { slot.current(&self.config.name) } else { slot.next.as_ref()? };
+        flight.add_follower();
+        flights.joined += 1;
+        Some(Boarded::Follow(flight.clone(), None))
+    }
+
+    fn is_too_old(&self, slot: &Slot<K, V, E>, now: u64) -> bool {
+        self.config.max_age.is_some_and(|age| u128::from(now.saturating_sub(slot.started)) >= age.as_nanos())
+    }
+}
+
+/// Which flight a call without a closure waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Existing {
+    /// A read: the one in the air.
+    Current,
+    /// A fresh read: the one queued behind it.
+    Queued,
+    /// A write: the newest, in the air or queued.
+    Newest,
+}
+
+impl<K, V, E, S> Engine<K, V, E, S> {
+    /// When a promoted flight started, as [`Slot::started`](Slot) has it, and as its reports have it.
+    pub(super) fn stamp(&self, slot: &mut Slot<K, V, E>, flight: &Flight<V, E>) {
+        slot.started = self.clock();
+        let _ = flight.since.set(Instant::now());
+    }
+}

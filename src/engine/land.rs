@@ -1,0 +1,250 @@
+//! The way out: run the closure, take the flight out of the table, publish, wake, and only then see to oneself.
+
+use crate::engine::Engine;
+use crate::engine::board::Flying;
+use crate::engine::detach::Promotion;
+use crate::engine::flight::{Flight, LEADERS_SHARE, Landed, Outcome};
+use crate::engine::panics::{Payload, caught, describe, resume_unwind};
+use crate::engine::table::{Flights, Slot, outgrown};
+use crate::error::Error;
+use crate::landing::{Landing, Role};
+use crate::observer::{Ending, EventKind};
+use crate::sync::{Arc, Duration, Instant, test_delay};
+use hashbrown::HashTable;
+use std::borrow::Borrow;
+
+/// What was at the flight's place when it came down.
+struct Unlinked<K, V, E> {
+    /// Whoever waits for it; `None`: nobody ever did.
+    flight: Option<Arc<Flight<V, E>>>,
+    /// Whether it had been detached from its key.
+    detached: bool,
+    promotion: Option<Promotion<V, E>>,
+    /// The key and the outgrown table are dropped last: a key's `Drop` is user code.
+    _slot: Option<Slot<K, V, E>>,
+    _outgrown: Option<HashTable<Slot<K, V, E>>>,
+}
+
+/// A flight whose leader has boarded and not yet landed. Dropped while unwinding, it lands the flight, unrun: its
+/// followers board again.
+pub(super) struct Unfinished<'e, K, V, E, S> {
+    engine: &'e Engine<K, V, E, S>,
+    flying: Flying,
+}
+
+impl<'e, K, V, E, S> Unfinished<'e, K, V, E, S> {
+    pub(super) fn new(engine: &'e Engine<K, V, E, S>, flying: Flying) -> Self {
+        Self { engine, flying }
+    }
+
+    pub(super) fn disarm(self) {
+        std::mem::forget(self); // two references and two numbers: nothing is leaked
+    }
+}
+
+impl<K, V, E, S> Drop for Unfinished<'_, K, V, E, S> {
+    fn drop(&mut self) {
+        self.engine.abandon(self.flying);
+    }
+}
+
+impl<K, V, E, S> Engine<K, V, E, S> {
+    /// Takes flight `flying` out of the table, by number, and puts the one behind it into the air.
+    fn unlink(&self, flying: Flying) -> Unlinked<K, V, E> {
+        test_delay();
+        let mut guard = self.shard(flying.hash).lock();
+        let Flights { table, led, joined, .. } = &mut *guard;
+        let Ok(mut entry) = table.find_entry(flying.hash, |slot| slot.id == flying.id) else {
+            drop(guard);
+            let flight = self.take_detached(flying.id);
+            return Unlinked { flight, detached: true, promotion: None, _slot: None, _outgrown: None };
+        };
+        if entry.get().next.is_none() {
+            let (mut slot, _) = entry.remove();
+            let outgrown = outgrown(table);
+            let flight = slot.current.take();
+            return Unlinked { flight, detached: false, promotion: None, _slot: Some(slot), _outgrown: outgrown };
+        }
+        let slot = entry.get_mut();
+        let flight = slot.current.take();
+        let promotion = self.promote(slot);
+        *led += 1;
+        *joined -= 1;
+        Unlinked { flight, detached: false, promotion, _slot: None, _outgrown: None }
+    }
+
+    /// Lands a flight that will never run.
+    pub(super) fn abandon(&self, flying: Flying) {
+        let mut unlinked = self.unlink(flying);
+        self.rare.abandoned.add(1);
+        let _ = self.deliver(&mut unlinked, Outcome::Abandoned); // nobody waited: nobody to tell
+    }
+
+    /// Publishes, wakes and serves, in this order; what is left is the leader's own affair. Gives the outcome
+    /// back if nobody ever waited for it.
+    fn deliver(&self, unlinked: &mut Unlinked<K, V, E>, outcome: Outcome<V, E>) -> Result<(), Outcome<V, E>> {
+        match &outcome {
+            Outcome::Value(_) | Outcome::Abandoned => {}
+            Outcome::Failed(_) => self.rare.failed.add(1),
+            Outcome::Panicked(_) => self.rare.panicked.add(1),
+        }
+        let undelivered = match &unlinked.flight {
+            None => Err(outcome),
+            Some(flight) => {
+                test_delay();
+                flight.publish(Landed { outcome, detached: unlinked.detached });
+                Ok(())
+            }
+        };
+        if let Some(promotion) = unlinked.promotion.take() {
+            promotion.announce();
+        }
+        if let Some(flight) = &unlinked.flight {
+            test_delay();
+            flight.wake(LEADERS_SHARE);
+            flight.serve_passengers();
+        }
+        undelivered
+    }
+}
+
+impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
+    /// Runs the leader's closure and lands its flight.
+    #[inline]
+    pub(super) fn lead<Q, F>(&self, key: &Q, flying: Flying, work: F) -> Result<Landing<V>, Error<E>>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + ?Sized,
+        F: FnOnce() -> Result<V, E>,
+    {
+        if self.config.leader_needs_key() {
+            return self.lead_watched(key, flying, work);
+        }
+        match caught(work) {
+            Ok(Ok(value)) => self.land(flying, Outcome::Value(value)),
+            Ok(Err(error)) => self.land(flying, Outcome::Failed(error)),
+            Err(payload) => self.land_panicked(flying, payload),
+        }
+    }
+
+    #[inline]
+    fn land(&self, flying: Flying, outcome: Outcome<V, E>) -> Result<Landing<V>, Error<E>> {
+        let mut unlinked = self.unlink(flying);
+        if unlinked.flight.is_none() && unlinked.promotion.is_none() && matches!(outcome, Outcome::Value(_)) {
+            // Alone from beginning to end: the value goes to the only one who wanted it.
+            return outcome.into_result().map(|value| Landing::new(value, Role::Leader, false, unlinked.detached));
+        }
+        self.land_followed(&mut unlinked, outcome)
+    }
+
+    #[cold]
+    fn land_followed(&self, unlinked: &mut Unlinked<K, V, E>, outcome: Outcome<V, E>) -> Result<Landing<V>, Error<E>> {
+        let detached = unlinked.detached;
+        match self.deliver(unlinked, outcome) {
+            Err(outcome) => outcome.into_result().map(|value| Landing::new(value, Role::Leader, false, detached)),
+            Ok(()) => unlinked.leaders_share(),
+        }
+    }
+
+    #[cold]
+    fn land_panicked(&self, flying: Flying, payload: Payload) -> ! {
+        let mut unlinked = self.unlink(flying);
+        let _ = self.deliver(&mut unlinked, Outcome::Panicked(describe(&payload)));
+        drop(unlinked);
+        resume_unwind(payload)
+    }
+
+    /// [`lead`](Self::lead), in a group that tells an observer or invalidates another group.
+    #[cold]
+    fn lead_watched<Q, F>(&self, key: &Q, flying: Flying, work: F) -> Result<Landing<V>, Error<E>>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + ?Sized,
+        F: FnOnce() -> Result<V, E>,
+    {
+        let unfinished = Unfinished::new(self, flying);
+        let key = key.to_owned();
+        self.tell_ref(flying.id, &key, EventKind::Led);
+        let began = Instant::now();
+        let result = caught(work);
+        let ran = began.elapsed();
+        unfinished.disarm();
+
+        let (outcome, payload) = match result {
+            Ok(Ok(value)) => (Outcome::Value(value), None),
+            Ok(Err(error)) => (Outcome::Failed(error), None),
+            Err(payload) => (Outcome::Panicked(describe(&payload)), Some(payload)),
+        };
+        let watched = self.land_watched(flying, &key, outcome, ran);
+        let result = match watched.undelivered {
+            Some(outcome) => {
+                outcome.into_result().map(|value| Landing::new(value, Role::Leader, false, watched.unlinked.detached))
+            }
+            None if payload.is_none() => watched.unlinked.leaders_share(),
+            None => Err(Error::Abandoned), // never returned: the payload goes on unwinding
+        };
+        drop(watched.unlinked);
+        if let Some(payload) = payload.or(watched.payload) {
+            resume_unwind(payload);
+        }
+        result
+    }
+}
+
+/// What [`Engine::land_watched`] leaves to the leader.
+pub(super) struct Watched<K, V, E> {
+    unlinked: Unlinked<K, V, E>,
+    undelivered: Option<Outcome<V, E>>,
+    /// A panic of the user's `Hash` or `Eq` in an invalidated group, or of the observer.
+    pub(super) payload: Option<Payload>,
+}
+
+impl<K, V, E, S> Engine<K, V, E, S> {
+    /// Lands with everything a watched group asks for: the key's reads are invalidated first, the observer is
+    /// told last, and neither can keep the flight from landing.
+    pub(super) fn land_watched(
+        &self,
+        flying: Flying,
+        key: &K,
+        outcome: Outcome<V, E>,
+        ran: Duration,
+    ) -> Watched<K, V, E> {
+        let mut payload = None;
+        for invalidate in &self.config.invalidates {
+            payload = payload.or(caught(|| invalidate(key)).err());
+        }
+        let ending = outcome.ending();
+        let mut unlinked = self.unlink(flying);
+        let followers = unlinked.flight.as_ref().map_or(0, |flight| flight.followers());
+        let undelivered = self.deliver(&mut unlinked, outcome).err();
+        let detached = unlinked.detached;
+        let told = caught(|| self.tell_ref(flying.id, key, EventKind::Landed { ending, ran, followers, detached }));
+        Watched { unlinked, undelivered, payload: payload.or(told.err()) }
+    }
+
+    fn tell_ref(&self, flight: u64, key: &K, kind: EventKind) {
+        if let Some(observer) = &self.config.observer {
+            observer(&crate::observer::Event { group: self.name(), key, flight, kind });
+        }
+    }
+}
+
+impl<K, V: Clone, E: Clone> Unlinked<K, V, E> {
+    /// The leader's own copy of what it has published.
+    fn leaders_share(&self) -> Result<Landing<V>, Error<E>> {
+        let flight = self.flight.as_ref().expect("published into a flight");
+        let shared = flight.followers() > 0;
+        flight.landed().expect("published").share(Role::Leader, shared)
+    }
+}
+
+impl<V, E> Outcome<V, E> {
+    pub(super) fn ending(&self) -> Ending {
+        match self {
+            Self::Value(_) => Ending::Value,
+            Self::Failed(_) => Ending::Failed,
+            Self::Panicked(_) => Ending::Panicked,
+            Self::Abandoned => Ending::Abandoned,
+        }
+    }
+}

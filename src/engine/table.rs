@@ -1,0 +1,136 @@
+//! The table of flights in the air: one slot per key, in shards.
+//!
+//! Only flights in the air are here, so that keys chosen by an attacker to collide are bounded by the callers he
+//! can keep busy at once. A slot carries the hash of its key: growing, landing and detaching never call the
+//! user's `Hash` or `Eq`, which might panic.
+
+use crate::engine::flight::Flight;
+use crate::engine::wait_for::FlightHead;
+use crate::sync::{Arc, Mutex, MutexGuard, cores};
+use hashbrown::HashTable;
+
+/// A table without a heap block of its own until it is used, and given back once it has grown beyond this.
+const CAPACITY_KEPT: usize = 7; // what hashbrown calls the capacity of 8 buckets
+
+/// One key with a flight in the air.
+pub(crate) struct Slot<K, V, E> {
+    pub(crate) hash: u64,
+    pub(crate) key: K,
+    /// The number of the flight in the air: what a landing looks for, so that it never removes a successor (P10).
+    pub(crate) id: u64,
+    /// The thread that runs it, or `NOBODY` as long as its job waits in an executor.
+    pub(crate) leader: u64,
+    /// When it started, in nanoseconds since the engine was made, plus one; 0 where nobody reads the clock.
+    pub(crate) started: u64,
+    /// `None` is *solo*: nobody waits, and nothing was allocated.
+    pub(crate) current: Option<Arc<Flight<V, E>>>,
+    /// The flight that starts when this one has landed: there as soon as a caller arrived who must not share
+    /// the running one.
+    pub(crate) next: Option<Arc<Flight<V, E>>>,
+}
+
+impl<K, V, E> Slot<K, V, E> {
+    /// Whether `id` is in the air here or queued behind what is.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.id == id || self.next.as_ref().is_some_and(|next| next.head.id == id)
+    }
+
+    /// The flight in the air, made now if its leader was alone until now.
+    pub(crate) fn current(&mut self, group: &Option<Arc<str>>) -> &Arc<Flight<V, E>> {
+        let (id, leader) = (self.id, self.leader);
+        self.current.get_or_insert_with(|| Flight::new(FlightHead::new(id, group.clone(), leader)))
+    }
+
+    /// How many wait for this key.
+    pub(crate) fn followers(&self) -> usize {
+        let of = |flight: &Option<Arc<Flight<V, E>>>| flight.as_ref().map_or(0, |flight| flight.followers());
+        of(&self.current) + of(&self.next)
+    }
+}
+
+/// A shard: 64 bytes, a cache line, so that two threads with different keys rarely want the same one.
+#[repr(align(64))]
+pub(crate) struct Shard<K, V, E>(Mutex<Flights<K, V, E>>);
+
+/// What a shard's lock guards.
+pub(crate) struct Flights<K, V, E> {
+    pub(crate) table: HashTable<Slot<K, V, E>>,
+    /// How many flight numbers this shard has given.
+    pub(crate) numbers: u64,
+    /// How many closures were run, and how many calls boarded somebody else's flight: counted here because the
+    /// lock is held anyway. Everything rarer is counted beside the table (`stats.rs`).
+    pub(crate) led: u64,
+    pub(crate) joined: u64,
+}
+
+impl<K, V, E> Flights<K, V, E> {
+    /// The slot whose flight in the air is `id`.
+    pub(crate) fn by_id(&mut self, hash: u64, id: u64) -> Option<&mut Slot<K, V, E>> {
+        self.table.find_mut(hash, |slot| slot.id == id)
+    }
+
+    /// The slot that `id` is in the air or queued in.
+    pub(crate) fn with(&mut self, hash: u64, id: u64) -> Option<&mut Slot<K, V, E>> {
+        self.table.find_mut(hash, |slot| slot.has(id))
+    }
+
+    /// A number no other flight of the group has: the shard's own count, followed by the shard's.
+    #[inline]
+    pub(crate) fn next_id(numbers: &mut u64, shards: Shards, hash: u64) -> u64 {
+        *numbers += 1;
+        (*numbers << shards.bits) | shards.of(hash) as u64
+    }
+}
+
+/// The table itself, for dropping after the lock, if it had grown large and is empty now (P8).
+#[inline]
+pub(crate) fn outgrown<T>(table: &mut HashTable<T>) -> Option<HashTable<T>> {
+    (table.is_empty() && table.capacity() > CAPACITY_KEPT).then(|| std::mem::take(table))
+}
+
+impl<K, V, E> Shard<K, V, E> {
+    fn new() -> Self {
+        Self(Mutex::new(Flights { table: HashTable::new(), numbers: 0, led: 0, joined: 0 }))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Flights<K, V, E>> {
+        self.0.lock()
+    }
+}
+
+/// How many shards there are, and which one a hash belongs to.
+#[derive(Clone, Copy)]
+pub(crate) struct Shards {
+    bits: u32,
+}
+
+impl Shards {
+    /// At least `wanted`, rounded up to a power of two.
+    pub(crate) fn at_least(wanted: usize) -> Self {
+        Self { bits: wanted.next_power_of_two().trailing_zeros() }
+    }
+
+    /// Thirty-two for every core: with 8 shards two threads with different keys are slower together than one
+    /// alone, because they meet in a cache line too often; with 64 they are not, and more than 1024 only cost memory.
+    pub(crate) fn for_this_machine() -> Self {
+        Self::at_least((32 * cores()).clamp(64, 1024))
+    }
+
+    pub(crate) fn count(self) -> usize {
+        1 << self.bits
+    }
+
+    /// Fibonacci hashing: one multiplication spreads even a hasher that returns small integers unchanged, and
+    /// leaves the bits the table itself looks at (the top seven, and the low ones) independent of the shard.
+    #[inline]
+    pub(crate) fn of(self, hash: u64) -> usize {
+        let spread = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        // Two shifts, since a shift by all 64 bits, for the one shard of zero bits, is none.
+        ((spread >> 1) >> (63 - self.bits)) as usize
+    }
+
+    pub(crate) fn allocate<K, V, E>(self) -> Box<[Shard<K, V, E>]> {
+        (0..self.count()).map(|_| Shard::new()).collect()
+    }
+}

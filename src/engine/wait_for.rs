@@ -1,0 +1,219 @@
+//! Who waits for whom (P7): finds the circle of flights that a wait would close, before it is closed.
+//!
+//! Every thread that is about to wait enters one edge, *thread -> flight*, in a process-wide map; every flight
+//! that anybody waits for names the thread that will end it, *flight -> thread*. A thread that is about to wait
+//! enters its own edge first and walks the chain afterwards. Of two threads that close a circle at the same time
+//! at least one therefore sees all of it: the map's locks order "my edge is in" before "I looked at yours", and
+//! both cannot have looked before the other's edge was in.
+//!
+//! A walk reads one edge at a time while the world goes on, so that a circle found by one walk may never have
+//! stood all at once. It counts only if a second walk finds the same edges, each with the same wait number, and
+//! none of its flights landed: then every edge was there between the two walks.
+//!
+//! The chain ends, and with it all suspicion, at a thread that is not waiting, at a job no thread has started
+//! yet, and at another thread whose wait has a deadline or a take-over, because that wait ends by itself.
+
+use crate::error::{Deadlock, Hop};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use crate::sync::{Arc, Mutex, OnceCell, Thread, current_thread, per_thread, process_wide};
+use std::cell::Cell;
+use std::collections::HashMap;
+
+/// No thread: the job that will run this flight has not been started.
+pub(crate) const NOBODY: u64 = 0;
+
+/// The calling thread's number: never [`NOBODY`], never given twice.
+///
+/// `std::thread::ThreadId` would do, but reading it clones a handle, and a lone leader pays for every
+/// instruction. A plain cell without a destructor can be read in any thread at any time.
+#[inline]
+pub(crate) fn thread_number() -> u64 {
+    per_thread! {
+        static NUMBER: Cell<u64> = Cell::new(NOBODY);
+    }
+    NUMBER.with(|number| {
+        if number.get() == NOBODY {
+            number.set(next_thread_number());
+        }
+        number.get()
+    })
+}
+
+#[cold]
+fn next_thread_number() -> u64 {
+    // Not the checkers' atomics: a number has to be unique, and nothing else.
+    static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(NOBODY);
+    LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
+}
+
+/// What everybody may know of a flight without knowing its types.
+pub(crate) struct FlightHead {
+    pub(crate) id: u64,
+    group: Option<Arc<str>>,
+    /// Only in groups with `debug_keys`; set before the first edge to this flight is entered.
+    key: OnceCell<Arc<str>>,
+    /// The thread all aboard wait for: the leader; for a queued flight the leader of the one before it.
+    waits_for: AtomicU64,
+    landed: AtomicBool,
+}
+
+impl FlightHead {
+    pub(crate) fn new(id: u64, group: Option<Arc<str>>, leader: u64) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            group,
+            key: OnceCell::new(),
+            waits_for: AtomicU64::new(leader),
+            landed: AtomicBool::new(false),
+        })
+    }
+
+    /// Whoever is aboard now waits for this thread.
+    pub(crate) fn set_leader(&self, thread: u64) {
+        self.waits_for.store(thread, SeqCst);
+    }
+
+    /// Nobody waits for this flight any more, whatever the map still says.
+    pub(crate) fn set_landed(&self) {
+        self.landed.store(true, SeqCst);
+    }
+
+    /// Not `get_or_init`: a slow or panicking `Debug` of one caller's must not hold up the others.
+    pub(crate) fn set_key(&self, label: impl FnOnce() -> String) {
+        if self.key.get().is_none() {
+            let _ = self.key.set(label().into()); // whichever comes first: they are the same key
+        }
+    }
+}
+
+struct Edge {
+    to: Arc<FlightHead>,
+    /// Tells this wait from the same thread's next wait for the same flight.
+    wait: u64,
+    ends_by_itself: bool,
+    thread: Thread,
+}
+
+/// One stripe of the map; a thread's edge is always in the stripe of its number.
+#[derive(Default)]
+struct Stripe {
+    waits: u64,
+    edges: HashMap<u64, Edge>,
+}
+
+/// As many as keep threads out of each other's way. Consecutive numbers fall into consecutive stripes, so that
+/// the capacity below serves some 900 waiting threads before any stripe grows.
+#[cfg(not(any(flight_group_shuttle, flight_group_loom)))]
+const STRIPES: usize = 64;
+#[cfg(any(flight_group_shuttle, flight_group_loom))]
+const STRIPES: usize = 2;
+const EDGES_PER_STRIPE: usize = 14;
+
+process_wide! {
+    static WAITS: Vec<Mutex<Stripe>> = (0..STRIPES)
+        .map(|_| Mutex::new(Stripe { waits: 0, edges: HashMap::with_capacity(EDGES_PER_STRIPE) }))
+        .collect();
+}
+
+fn stripe(thread: u64) -> &'static Mutex<Stripe> {
+    &WAITS[thread as usize % STRIPES]
+}
+
+/// The calling thread's edge; dropping it takes it out of the map.
+pub(crate) struct Waiting {
+    thread: u64,
+}
+
+impl Waiting {
+    /// Enters "the calling thread waits for `flight`", and refuses if that would close a circle.
+    ///
+    /// `ends_by_itself`: the wait has a deadline or a take-over. That spares *others* the alarm; the caller
+    /// itself is told all the same, since a wait that can only time out is never what was meant.
+    #[cold]
+    pub(crate) fn begin(flight: &Arc<FlightHead>, ends_by_itself: bool) -> Result<Self, Deadlock> {
+        let me = thread_number();
+        {
+            let mut stripe = stripe(me).lock();
+            stripe.waits += 1;
+            let edge = Edge { to: flight.clone(), wait: stripe.waits, ends_by_itself, thread: current_thread() };
+            stripe.edges.insert(me, edge);
+        }
+        let waiting = Self { thread: me };
+        if runs_on(flight, me) {
+            return Ok(waiting); // nearly always: one hop, no allocation
+        }
+        match walk(flight, me) {
+            Some(first) if walk(flight, me).is_some_and(|second| same(&first, &second)) => Err(report(&first)),
+            _ => Ok(waiting),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let edge = stripe(self.thread).lock().edges.remove(&self.thread);
+        drop(edge); // after the lock: it may hold the last reference to a flight's head
+    }
+}
+
+/// Whether the flight's end depends on no wait at all, as far as one look tells.
+fn runs_on(flight: &FlightHead, me: u64) -> bool {
+    let leader = flight.waits_for.load(SeqCst);
+    leader == NOBODY || (leader != me && !stripe(leader).lock().edges.contains_key(&leader))
+}
+
+/// A flight on the way round, the thread it waits for, and that thread's wait for the next flight.
+struct Step {
+    flight: Arc<FlightHead>,
+    leader: u64,
+    wait: u64,
+    thread: Thread,
+}
+
+/// Follows the chain from `first`; `Some` if it comes back to `me`.
+fn walk(first: &Arc<FlightHead>, me: u64) -> Option<Vec<Step>> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut flight = first.clone();
+    loop {
+        let leader = flight.waits_for.load(SeqCst);
+        if flight.landed.load(SeqCst) || leader == NOBODY || steps.iter().any(|step| step.leader == leader) {
+            // Coming back to anybody else is their circle, not ours; a captain just promoted, whose own edge
+            // still leads to the flight it is about to run, looks the same and is no circle at all.
+            return None;
+        }
+        let (next, step) = {
+            let stripe = stripe(leader).lock();
+            let edge = stripe.edges.get(&leader)?;
+            if leader != me && edge.ends_by_itself {
+                return None;
+            }
+            (edge.to.clone(), Step { flight, leader, wait: edge.wait, thread: edge.thread.clone() })
+        };
+        steps.push(step);
+        if leader == me {
+            return Some(steps);
+        }
+        flight = next;
+    }
+}
+
+fn same(first: &[Step], second: &[Step]) -> bool {
+    first.len() == second.len()
+        && first
+            .iter()
+            .zip(second)
+            .all(|(a, b)| Arc::ptr_eq(&a.flight, &b.flight) && a.leader == b.leader && a.wait == b.wait)
+}
+
+fn report(steps: &[Step]) -> Deadlock {
+    let hop = |step: &Step| Hop {
+        group: step.flight.group.clone(),
+        flight: step.flight.id,
+        key: step.flight.key.get().cloned(),
+        thread: match step.thread.name() {
+            Some(name) => format!("thread \"{name}\" ({:?})", step.thread.id()).into(),
+            None => format!("thread {:?}", step.thread.id()).into(),
+        },
+    };
+    Deadlock::new(steps.iter().map(hop).collect())
+}

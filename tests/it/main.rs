@@ -1,0 +1,4 @@
+//! The promises of `flight-group`, kept: one module per promise or feature.
+#![cfg(not(any(flight_group_shuttle, flight_group_loom)))]
+
+mod spawned;

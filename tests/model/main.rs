@@ -1,0 +1,29 @@
+//! The real code under model checkers.
+//!
+//! `RUSTFLAGS="--cfg flight_group_shuttle" cargo test --release --test model`: random schedules, PCT (few
+//! preemptions, placed where they hurt) and, for the smallest scenarios, all schedules up to a bound. Timeouts are
+//! a coin toss. A hang is what shuttle reports as a deadlock, at once.
+//!
+//! `RUSTFLAGS="--cfg flight_group_loom" cargo test --release --test model`: every schedule, and the memory model,
+//! of the two or three smallest.
+//!
+//! A failing run prints its schedule; `shuttle::replay` runs it again.
+#![cfg(any(flight_group_shuttle, flight_group_loom))]
+
+#[cfg(flight_group_loom)]
+mod loom;
+
+#[cfg(flight_group_shuttle)]
+mod deadlocks;
+#[cfg(flight_group_shuttle)]
+mod detaching;
+#[cfg(flight_group_shuttle)]
+mod failures;
+#[cfg(flight_group_shuttle)]
+mod harness;
+#[cfg(flight_group_shuttle)]
+mod reads;
+#[cfg(flight_group_shuttle)]
+mod spawned;
+#[cfg(flight_group_shuttle)]
+mod writes;

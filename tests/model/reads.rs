@@ -1,0 +1,165 @@
+//! Reads: P1, P2, P6, P8, P9.
+
+use crate::harness::{A_WHILE, Alone, Clock, explore, spawn, work};
+use flight_group::{Error, Group, Role};
+use std::sync::Arc;
+
+/// P1, P2, P8, P9: one at a time, every outcome from a flight that was in the air during the call, nothing left.
+///
+/// A flight is in the air from before its closure starts until some moment before its leader returns.
+#[test]
+fn p1_p2_callers_of_one_key_share_flights_they_met() {
+    explore(|| {
+        let group: Group<u8, usize> = Group::new();
+        let (alone, clock) = (Arc::new(Alone::default()), Arc::new(Clock::default()));
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                let (group, alone, clock) = (group.clone(), alone.clone(), clock.clone());
+                spawn(move || {
+                    let arrived = clock.tick();
+                    let landing = group.call(&1).run(|| Ok(alone.run(|| clock.tick()))).unwrap();
+                    (arrived, landing.role, landing.value, clock.tick())
+                })
+            })
+            .collect();
+        let calls: Vec<_> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+        for &(arrived, _, started, returned) in &calls {
+            let leader = calls.iter().find(|call| call.1 == Role::Leader && call.2 == started).unwrap();
+            assert!(started < returned && arrived < leader.3, "a flight outside the call was joined");
+        }
+        assert_eq!(group.in_flight(), 0);
+        let stats = group.stats();
+        assert_eq!(stats.led + stats.joined, 4);
+    });
+}
+
+/// P1: different keys run at the same time: each waits inside its closure for the other.
+#[test]
+fn p1_different_keys_never_wait_for_each_other() {
+    explore(|| {
+        let group: Group<u8, ()> = Group::new();
+        let meeting = Arc::new(shuttle::sync::Barrier::new(2));
+        let other = {
+            let (group, meeting) = (group.clone(), meeting.clone());
+            spawn(move || group.work(&2, || drop(meeting.wait())))
+        };
+        group.work(&1, || drop(meeting.wait()));
+        other.join().unwrap();
+    });
+}
+
+/// P6: deadlines pass at any moment, and nobody else is disturbed; an outcome that is there wins.
+#[test]
+fn p6_timeouts_disturb_nobody() {
+    explore(|| {
+        let group: Group<u8, u8> = Group::new();
+        let patient: Vec<_> = (0..2)
+            .map(|_| {
+                let group = group.clone();
+                spawn(move || {
+                    assert!(
+                        group
+                            .call(&1)
+                            .run(|| {
+                                work();
+                                Ok(1)
+                            })
+                            .is_ok()
+                    )
+                })
+            })
+            .collect();
+        let hasty: Vec<_> = (0..3)
+            .map(|_| {
+                let group = group.clone();
+                spawn(move || {
+                    match group.call(&1).timeout(A_WHILE).run(|| {
+                        work();
+                        Ok(1)
+                    }) {
+                        Ok(landing) => assert_eq!(landing.value, 1),
+                        Err(error) => assert_eq!(error, Error::TimedOut),
+                    }
+                })
+            })
+            .collect();
+        patient.into_iter().chain(hasty).for_each(|caller| caller.join().unwrap());
+        assert_eq!(group.in_flight(), 0);
+    });
+}
+
+/// The wake tree: more followers than the leader wakes itself, some of which time out and must pass their share on.
+#[test]
+fn p6_a_share_of_wake_ups_is_never_lost() {
+    explore(|| {
+        let group: Group<u8, u8> = Group::new();
+        let callers: Vec<_> = (0..13)
+            .map(|i| {
+                let group = group.clone();
+                spawn(move || {
+                    let call = group.call(&1);
+                    let landing = if i % 2 == 0 {
+                        call.run(|| {
+                            work();
+                            Ok(1)
+                        })
+                    } else {
+                        call.timeout(A_WHILE).run(|| {
+                            work();
+                            Ok(1)
+                        })
+                    };
+                    assert!(landing.is_ok() || landing == Err(Error::TimedOut) && i % 2 == 1);
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+    });
+}
+
+/// `wait` follows or returns, and never leads.
+#[test]
+fn p2_wait_follows_a_flight_in_the_air() {
+    explore(|| {
+        let group: Group<u8, u8> = Group::new();
+        let leader = {
+            let group = group.clone();
+            spawn(move || {
+                group.work(&1, || {
+                    work();
+                    5
+                })
+            })
+        };
+        if let Some(landing) = group.call(&1).wait() {
+            let landing = landing.unwrap();
+            assert_eq!((landing.value, landing.role), (5, Role::Follower));
+        }
+        assert_eq!(leader.join().unwrap(), 5);
+        assert_eq!(group.call(&1).wait(), None);
+    });
+}
+
+/// P8 beside many keys: slots come and go under each other's feet.
+#[test]
+fn p8_an_idle_group_holds_nothing() {
+    explore(|| {
+        let group: Group<u8, u8> = Group::builder().shards(1).build();
+        let callers: Vec<_> = (0..4u8)
+            .map(|i| {
+                let group = group.clone();
+                spawn(move || {
+                    for key in 0..3 {
+                        group.work(&((key + i) % 3), || {
+                            work();
+                            key
+                        });
+                    }
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        assert_eq!(group.in_flight(), 0);
+        assert!(group.flights().is_empty());
+    });
+}
