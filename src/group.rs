@@ -7,6 +7,7 @@ use crate::landing::Landing;
 use crate::stats::{FlightInfo, Stats};
 use crossbeam_channel::Receiver;
 use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -174,6 +175,54 @@ impl<K: Hash + Eq, V: Clone, E: Clone, S: BuildHasher> Group<K, V, E, S> {
     #[inline]
     pub fn call<'a, Q: ?Sized>(&'a self, key: &'a Q) -> Call<'a, K, V, E, S, Q> {
         Call { group: self, key, rule: Rule::Join }
+    }
+
+    /// Reads several keys with one piece of work: `work` is given those that nobody else is reading, and the rest
+    /// are awaited from whoever is. samber's `go-singleflightx` has it for Go.
+    ///
+    /// Blocks while `work` runs, and then until the flights of the other keys have landed. It shares the one table
+    /// with single calls: whoever asks for one of these keys meanwhile, alone or among many, boards its flight.
+    /// Duplicate keys are asked for once; `work` is not called if nothing is left for it; keys it returns without
+    /// having been asked are dropped. Its own flights land *before* it waits for others', so that two calls for
+    /// a, b and b, a never wait for each other.
+    ///
+    /// The result has one entry for each key, also for those there is nothing for:
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use flight_group::{Error, Group};
+    ///
+    /// let group: Group<u32, String, &str> = Group::new();
+    /// let found = group.work_many(&[1, 2, 2, 3], |missing| {
+    ///     assert_eq!(missing, [1, 2, 3]);
+    ///     Ok(HashMap::from([(1, "one".to_owned()), (2, "two".to_owned())]))
+    /// });
+    ///
+    /// assert_eq!(found[&1].as_ref().unwrap().value, "one");
+    /// assert_eq!(found[&3], Err(Error::Missing));       // whoever boarded key 3 got the same
+    ///
+    /// let down = group.work_many(&[1, 2], |_| Err("no connection"));
+    /// assert!(down.values().all(|share| *share == Err(Error::Work("no connection"))));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// For each key: [`Error::Missing`] if the work that was done for it did not return it; otherwise as
+    /// [`try_work`](Self::try_work), and [`Error::Abandoned`] if the flight it waited for never ran, since this
+    /// call has no closure left to board again with.
+    ///
+    /// # Panics
+    ///
+    /// If `work` panics, with its own payload; those who boarded its flights get [`Error::Panicked`].
+    pub fn work_many(
+        &self,
+        keys: &[K],
+        work: impl FnOnce(&[K]) -> Result<HashMap<K, V>, E>,
+    ) -> HashMap<K, Result<Landing<V>, Error<E>>>
+    where
+        K: Clone,
+    {
+        self.engine.run_many(keys, work)
     }
 
     /// Detaches the key's flight in the air; `false` if there is none. x/sync's `Forget`.

@@ -80,4 +80,6 @@ pub enum Ending {
     Panicked,
     /// It never ran.
     Abandoned,
+    /// The closure was run for several keys and returned nothing for this one.
+    Missing,
 }

@@ -31,13 +31,15 @@ pub(crate) enum Outcome<V, E> {
     Failed(E),
     Panicked(Panic),
     Abandoned,
+    /// The work was done for several keys at once and returned nothing for this one.
+    Missing,
 }
 
 impl<V, E> Outcome<V, E> {
     /// Whether a call that still has its closure boards again instead of taking this outcome.
     pub(crate) fn is_worth_another_try(&self, share_failures: bool) -> bool {
         match self {
-            Self::Value(_) => false,
+            Self::Value(_) | Self::Missing => false,
             Self::Failed(_) | Self::Panicked(_) => !share_failures,
             Self::Abandoned => true,
         }
@@ -49,6 +51,7 @@ impl<V, E> Outcome<V, E> {
             Self::Failed(error) => Err(Error::Work(error)),
             Self::Panicked(panic) => Err(Error::Panicked(panic)),
             Self::Abandoned => Err(Error::Abandoned),
+            Self::Missing => Err(Error::Missing),
         }
     }
 }
@@ -60,6 +63,7 @@ impl<V: Clone, E: Clone> Outcome<V, E> {
             Self::Failed(error) => Err(Error::Work(error.clone())),
             Self::Panicked(panic) => Err(Error::Panicked(panic.clone())),
             Self::Abandoned => Err(Error::Abandoned),
+            Self::Missing => Err(Error::Missing),
         }
     }
 }
@@ -80,7 +84,8 @@ impl<V: Clone, E: Clone> Landed<V, E> {
 
 pub(crate) struct Flight<V, E> {
     pub(crate) head: Arc<FlightHead>,
-    /// When it started, in groups that read the clock; otherwise when the first follower came.
+    /// When the first follower came, or when the flight was promoted: its age where nobody reads the clock at
+    /// each start.
     pub(crate) since: OnceCell<Instant>,
     /// How many wait for it. Grows under the shard's lock only.
     followers: AtomicUsize,

@@ -16,7 +16,7 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
 /// A caller that waits for a flight. Whatever ends its wait, unwinding included, it leaves the flight in order.
-struct Aboard<'e, K, V, E, S> {
+pub(super) struct Aboard<'e, K, V, E, S> {
     engine: &'e Engine<K, V, E, S>,
     hash: u64,
     flight: Arc<Flight<V, E>>,
@@ -25,7 +25,7 @@ struct Aboard<'e, K, V, E, S> {
 }
 
 /// How a wait ended.
-enum Ended {
+pub(super) enum Ended {
     Landed,
     /// The caller is to lead the flight it waited for.
     Called,
@@ -42,7 +42,16 @@ enum Left {
     Called,
 }
 
-impl<K, V, E, S> Aboard<'_, K, V, E, S> {
+impl<'e, K, V, E, S> Aboard<'e, K, V, E, S> {
+    pub(super) fn new(
+        engine: &'e Engine<K, V, E, S>,
+        hash: u64,
+        flight: Arc<Flight<V, E>>,
+        seat: Option<Arc<Seat>>,
+    ) -> Self {
+        Self { engine, hash, flight, seat, gone: false }
+    }
+
     fn wait(&mut self, patience: &Patience, took_over: &mut Option<u64>) -> Ended {
         loop {
             let deadline = patience.deadline();
@@ -198,7 +207,7 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         }
     }
 
-    fn tell_expired<Q>(&self, expired: u64, key: &Q, boarded: &Boarded<V, E>)
+    pub(super) fn tell_expired<Q>(&self, expired: u64, key: &Q, boarded: &Boarded<V, E>)
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
@@ -213,7 +222,7 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         }
     }
 
-    fn refused<Q>(&self, boarded: Boarded<V, E>, key: &Q) -> Error<E>
+    pub(super) fn refused<Q>(&self, boarded: Boarded<V, E>, key: &Q) -> Error<E>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
@@ -245,7 +254,7 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let (ended, flight) = self.await_end(hash, key, patience, flight, seat);
+        let (ended, flight) = self.await_end(key, patience, Aboard::new(self, hash, flight, seat));
         match ended {
             Ended::Called => Some(Turn::Lead(Flying { hash, id: flight.head.id })),
             Ended::BoardAgain => None,
@@ -262,26 +271,23 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
     }
 
     /// Waits, counts and tells.
-    fn await_end<Q>(
+    pub(super) fn await_end<Q>(
         &self,
-        hash: u64,
         key: &Q,
         patience: &Patience,
-        flight: Arc<Flight<V, E>>,
-        seat: Option<Arc<Seat>>,
+        mut aboard: Aboard<'_, K, V, E, S>,
     ) -> (Ended, Arc<Flight<V, E>>)
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let id = flight.head.id;
-        let queued = seat.is_some();
-        let mut aboard = Aboard { engine: self, hash, flight, seat, gone: false };
+        let flying = Flying { hash: aboard.hash, id: aboard.flight.head.id };
+        let queued = aboard.seat.is_some();
         if let Some(debug_key) = self.config.debug_key {
             aboard.flight.head.set_key(|| debug_key(&key.to_owned()));
         }
         let since = self.config.observer.as_ref().map(|_| Instant::now());
-        self.tell(id, || key.to_owned(), EventKind::Joined);
+        self.tell(flying.id, || key.to_owned(), EventKind::Joined);
         let mut took_over = None;
         let ended = aboard.wait(patience, &mut took_over);
         let flight = aboard.flight.clone();
@@ -293,7 +299,7 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         }
         if let Some(since) = since {
             let called = matches!(ended, Ended::Called);
-            let unfinished = called.then(|| Unfinished::new(self, Flying { hash, id }));
+            let unfinished = called.then(|| Unfinished::new(self, flying));
             self.tell_end(key, &flight, &ended, took_over, queued, since);
             if let Some(unfinished) = unfinished {
                 unfinished.disarm();
@@ -354,7 +360,7 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
                 Boarded::Follow(flight, seat) => (flight, seat),
                 other => return Some(Err(self.refused(other, key))),
             };
-            let (ended, flight) = self.await_end(hash, key, &patience, flight, seat);
+            let (ended, flight) = self.await_end(key, &patience, Aboard::new(self, hash, flight, seat));
             let result = match ended {
                 Ended::TimedOut => Err(Error::TimedOut),
                 Ended::Deadlock(circle) => Err(Error::Deadlock(circle)),

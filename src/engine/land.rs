@@ -29,7 +29,7 @@ struct Unlinked<K, V, E> {
 /// followers board again.
 pub(super) struct Unfinished<'e, K, V, E, S> {
     engine: &'e Engine<K, V, E, S>,
-    flying: Flying,
+    pub(super) flying: Flying,
 }
 
 impl<'e, K, V, E, S> Unfinished<'e, K, V, E, S> {
@@ -84,7 +84,7 @@ impl<K, V, E, S> Engine<K, V, E, S> {
     /// back if nobody ever waited for it.
     fn deliver(&self, unlinked: &mut Unlinked<K, V, E>, outcome: Outcome<V, E>) -> Result<(), Outcome<V, E>> {
         match &outcome {
-            Outcome::Value(_) | Outcome::Abandoned => {}
+            Outcome::Value(_) | Outcome::Abandoned | Outcome::Missing => {}
             Outcome::Failed(_) => self.rare.failed.add(1),
             Outcome::Panicked(_) => self.rare.panicked.add(1),
         }
@@ -176,18 +176,25 @@ impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
             Err(payload) => (Outcome::Panicked(describe(&payload)), Some(payload)),
         };
         let watched = self.land_watched(flying, &key, outcome, ran);
-        let result = match watched.undelivered {
-            Some(outcome) => {
-                outcome.into_result().map(|value| Landing::new(value, Role::Leader, false, watched.unlinked.detached))
-            }
-            None if payload.is_none() => watched.unlinked.leaders_share(),
-            None => Err(Error::Abandoned), // never returned: the payload goes on unwinding
-        };
-        drop(watched.unlinked);
-        if let Some(payload) = payload.or(watched.payload) {
+        if let Some(payload) = payload {
+            drop(watched);
             resume_unwind(payload);
         }
-        result
+        watched.take_share()
+    }
+
+    /// Lands one of several flights that this call leads; the caller keeps its guard until this returns.
+    pub(super) fn land_one_of_many(
+        &self,
+        flying: Flying,
+        key: &K,
+        outcome: Outcome<V, E>,
+        ran: Duration,
+    ) -> Result<Landing<V>, Error<E>> {
+        if self.config.leader_needs_key() {
+            return self.land_watched(flying, key, outcome, ran).take_share();
+        }
+        self.land(flying, outcome)
     }
 }
 
@@ -196,7 +203,24 @@ pub(super) struct Watched<K, V, E> {
     unlinked: Unlinked<K, V, E>,
     undelivered: Option<Outcome<V, E>>,
     /// A panic of the user's `Hash` or `Eq` in an invalidated group, or of the observer.
-    pub(super) payload: Option<Payload>,
+    payload: Option<Payload>,
+}
+
+impl<K, V: Clone, E: Clone> Watched<K, V, E> {
+    /// The leader's own result, or the panic that was kept for it.
+    fn take_share(self) -> Result<Landing<V>, Error<E>> {
+        let Self { unlinked, undelivered, payload } = self;
+        if let Some(payload) = payload {
+            drop(unlinked);
+            resume_unwind(payload);
+        }
+        match undelivered {
+            Some(outcome) => {
+                outcome.into_result().map(|value| Landing::new(value, Role::Leader, false, unlinked.detached))
+            }
+            None => unlinked.leaders_share(),
+        }
+    }
 }
 
 impl<K, V, E, S> Engine<K, V, E, S> {
@@ -245,6 +269,7 @@ impl<V, E> Outcome<V, E> {
             Self::Failed(_) => Ending::Failed,
             Self::Panicked(_) => Ending::Panicked,
             Self::Abandoned => Ending::Abandoned,
+            Self::Missing => Ending::Missing,
         }
     }
 }

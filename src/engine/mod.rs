@@ -13,7 +13,7 @@
 //! | a queued caller leaves | | | the newest left is captain; nobody left: no `next` |
 //!
 //! `board.rs` is the way in, `follow.rs` the wait, `land.rs` the way out, `detach.rs` the side exits, `spawned.rs`
-//! the same for calls that do not block. `flight.rs` knows nothing of keys, `table.rs` nothing of waiting,
+//! the same for calls that do not block, `many.rs` for several keys at once. `flight.rs` knows nothing of keys, `table.rs` nothing of waiting,
 //! `wait_for.rs` nothing of types.
 //!
 //! Locks are taken in one order: a shard's, then that of detached flights or of one flight's crowd, then a seat's.
@@ -25,6 +25,7 @@ mod detach;
 mod flight;
 mod follow;
 mod land;
+mod many;
 pub(crate) mod panics;
 mod seat;
 mod spawned;

@@ -6,7 +6,7 @@
 
 use crate::engine::flight::Flight;
 use crate::engine::wait_for::FlightHead;
-use crate::sync::{Arc, Mutex, MutexGuard, cores};
+use crate::sync::{Arc, Instant, Mutex, MutexGuard, cores};
 use hashbrown::HashTable;
 
 /// A table without a heap block of its own until it is used, and given back once it has grown beyond this.
@@ -38,7 +38,11 @@ impl<K, V, E> Slot<K, V, E> {
     /// The flight in the air, made now if its leader was alone until now.
     pub(crate) fn current(&mut self, group: &Option<Arc<str>>) -> &Arc<Flight<V, E>> {
         let (id, leader) = (self.id, self.leader);
-        self.current.get_or_insert_with(|| Flight::new(FlightHead::new(id, group.clone(), leader)))
+        self.current.get_or_insert_with(|| {
+            let flight = Flight::new(FlightHead::new(id, group.clone(), leader));
+            let _ = flight.since.set(Instant::now());
+            flight
+        })
     }
 
     /// How many wait for this key.

@@ -22,6 +22,8 @@ mod failures;
 #[cfg(flight_group_shuttle)]
 mod harness;
 #[cfg(flight_group_shuttle)]
+mod many;
+#[cfg(flight_group_shuttle)]
 mod reads;
 #[cfg(flight_group_shuttle)]
 mod spawned;
