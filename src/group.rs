@@ -59,7 +59,7 @@ use std::time::{Duration, Instant};
 /// # Where it comes from
 ///
 /// The rule is groupcache's and x/sync's `singleflight`, the blocking face go-zero's `SingleFlight`. What they do
-/// when the work panics, re-enters or fails is not: see [`docs::comparison`](crate::docs).
+/// when the work panics, re-enters or fails is not: see [`docs::limitations`](crate::docs::limitations) for its own.
 pub struct Group<K, V, E = Infallible, S = RandomState> {
     engine: Arc<Engine<K, V, E, S>>,
 }
