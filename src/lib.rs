@@ -89,3 +89,8 @@ pub use landing::{Landing, Role};
 pub use observer::{Ending, Event, EventKind};
 pub use stats::{FlightInfo, Stats};
 pub use write_group::{TimedWriteCall, WriteCall, WriteGroup};
+
+/// The README's snippets, compiled and run with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
