@@ -3,7 +3,6 @@
 //! Both checkers follow std's shape (guards move through `wait`, locks can be poisoned); the wrappers below give
 //! them parking_lot's, which the crate is written against.
 
-use super::Instant;
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 
@@ -51,60 +50,15 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-/// parking_lot's `Condvar`: waits through `&mut` guard.
-#[derive(Debug, Default)]
-pub(crate) struct Condvar(checker::sync::Condvar);
-
-impl Condvar {
-    pub(crate) fn new() -> Self {
-        Self(checker::sync::Condvar::new())
-    }
-
-    pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-        let held = guard.held.take().expect(HELD);
-        guard.held = Some(self.0.wait(held).unwrap_or_else(PoisonError::into_inner));
-    }
-
-    pub(crate) fn notify_one(&self) {
-        self.0.notify_one();
-    }
-
-    #[allow(dead_code, reason = "part of the shape, for whoever wakes everybody")]
-    pub(crate) fn notify_all(&self) {
-        self.0.notify_all();
-    }
-}
-
-/// A wait with a deadline tosses a coin: heads, the deadline passes, after other threads had a turn with the lock
-/// free; tails, it is too far away to matter. The clock is never asked, so that a schedule can be replayed.
-///
-/// Nothing is lost by not parking the thread that will time out: parking_lot gives a notification only to a
-/// thread whose wait then does *not* report a timeout, so to everybody else it is as if it had not been there.
-pub(crate) fn wait_until<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, deadline: Option<Instant>) -> bool {
-    if deadline.is_some() && toss(2) == 0 {
-        guard.held = None;
-        for _ in 0..toss(4) {
-            checker::thread::yield_now();
-        }
-        guard.held = guard.mutex.lock().held;
-        return true;
-    }
-    condvar.wait(guard);
-    false
-}
-
-/// A number below `sides`, drawn from the schedule's own randomness.
-#[cfg(flight_group_shuttle)]
-fn toss(sides: u32) -> u32 {
-    use shuttle::rand::Rng;
-    shuttle::rand::thread_rng().gen_range(0..sides)
-}
-
-/// loom explores every schedule and has no coin to toss: its scenarios use no deadlines.
 #[cfg(flight_group_loom)]
-fn toss(sides: u32) -> u32 {
-    sides - 1
-}
+mod loom_condvar;
+#[cfg(flight_group_loom)]
+pub(crate) use loom_condvar::{Condvar, wait_until};
+
+#[cfg(flight_group_shuttle)]
+mod shuttle_condvar;
+#[cfg(flight_group_shuttle)]
+pub(crate) use shuttle_condvar::{Condvar, wait_until};
 
 /// Starts a named thread of the crate's own.
 pub(crate) fn spawn_named(

@@ -27,7 +27,9 @@ fn p10_a_forgotten_flight_leaves_its_successor_alone() {
         let forgetters: Vec<_> = (0..2)
             .map(|_| {
                 let group = group.clone();
-                spawn(move || drop(group.forget(&1)))
+                spawn(move || {
+                    group.forget(&1);
+                })
             })
             .collect();
         callers.into_iter().chain(forgetters).for_each(|caller| caller.join().unwrap());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 /// Random schedules, then PCT with 2, 3 and 4 preemptions. `FLIGHT_GROUP_MODEL_ROUNDS` multiplies the numbers.
-pub fn explore(scenario: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn explore(scenario: impl Fn() + Send + Sync + 'static) {
     let rounds: usize = std::env::var("FLIGHT_GROUP_MODEL_ROUNDS").ok().map_or(1, |n| n.parse().expect("a number"));
     let scenario = Arc::new(scenario);
     run(RandomScheduler::new(1500 * rounds), scenario.clone());
@@ -23,20 +23,20 @@ fn run(scheduler: impl Scheduler + 'static, scenario: Arc<dyn Fn() + Send + Sync
 }
 
 /// Lets other threads run: what a closure's work is to a scheduler.
-pub fn work() {
+pub(crate) fn work() {
     shuttle::thread::yield_now();
     shuttle::thread::yield_now();
 }
 
 /// P1: trips if two closures of one key run at once.
 #[derive(Default)]
-pub struct Alone {
+pub(crate) struct Alone {
     running: AtomicBool,
-    pub runs: AtomicUsize,
+    pub(crate) runs: AtomicUsize,
 }
 
 impl Alone {
-    pub fn run<T>(&self, body: impl FnOnce() -> T) -> T {
+    pub(crate) fn run<T>(&self, body: impl FnOnce() -> T) -> T {
         assert!(!self.running.swap(true, SeqCst), "two closures of one key at once");
         self.runs.fetch_add(1, SeqCst);
         work();
@@ -48,17 +48,17 @@ impl Alone {
 
 /// A clock that every event gets a different reading of. Not the checker's: reading it is no scheduling point.
 #[derive(Default)]
-pub struct Clock(AtomicUsize);
+pub(crate) struct Clock(AtomicUsize);
 
 impl Clock {
-    pub fn tick(&self) -> usize {
+    pub(crate) fn tick(&self) -> usize {
         self.0.fetch_add(1, SeqCst) + 1
     }
 }
 
-pub fn spawn<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> shuttle::thread::JoinHandle<T> {
+pub(crate) fn spawn<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> shuttle::thread::JoinHandle<T> {
     shuttle::thread::spawn(body)
 }
 
 /// Long enough that only the coin decides.
-pub const A_WHILE: std::time::Duration = std::time::Duration::from_secs(3600);
+pub(crate) const A_WHILE: std::time::Duration = std::time::Duration::from_secs(3600);

@@ -41,9 +41,15 @@ fn p1_different_keys_never_wait_for_each_other() {
         let meeting = Arc::new(shuttle::sync::Barrier::new(2));
         let other = {
             let (group, meeting) = (group.clone(), meeting.clone());
-            spawn(move || group.work(&2, || drop(meeting.wait())))
+            spawn(move || {
+                group.work(&2, || {
+                    meeting.wait();
+                });
+            })
         };
-        group.work(&1, || drop(meeting.wait()));
+        group.work(&1, || {
+            meeting.wait();
+        });
         other.join().unwrap();
     });
 }

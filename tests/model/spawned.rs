@@ -86,6 +86,32 @@ fn p3_spawned_writes_are_covered() {
     });
 }
 
+/// P4 among spawned and blocked calls: the newest runs, whichever kind it is.
+#[test]
+fn p4_the_newest_runs_whether_it_blocks_or_not() {
+    explore(|| {
+        let jobs = Jobs::default();
+        let executor = jobs.clone();
+        let group: WriteGroup<u8, u8> = WriteGroup::builder().executor(move |job| executor.push(job)).build();
+        let mut blocked = None;
+        let mut receiver = None;
+        let inner = group.clone();
+        group.write(&1, || {
+            receiver = Some(inner.call(&1).spawn(|| Ok(1)));
+            let caller = inner.clone();
+            blocked = Some(spawn(move || caller.call(&1).run(|| Ok(2)).unwrap()));
+            while inner.followers(&1) < 2 {
+                work();
+            }
+            0
+        });
+        let landing = blocked.unwrap().join().unwrap();
+        assert_eq!((landing.value, landing.role), (2, Role::Leader));
+        assert_eq!(receiver.unwrap().try_recv().unwrap().unwrap().value, 2);
+        assert!(jobs.pop().is_none(), "a superseded closure was handed to the executor");
+    });
+}
+
 /// An executor that drops its jobs: receivers hear of it, blocked callers board again and run their own closures.
 #[test]
 fn abandoned_flights_strand_nobody() {
