@@ -21,9 +21,12 @@ use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sync::{Arc, Condvar, Instant, Mutex, OnceCell, wait_until};
 
 /// How many a landing wakes before the leader goes on: enough to fan out fast, few enough not to hold it up.
-pub(crate) const LEADERS_SHARE: usize = 8;
+pub(crate) const LEADERS_SHARE: usize = if UNDER_A_CHECKER { 1 } else { 8 };
 /// How many each woken follower wakes.
-pub(crate) const FOLLOWERS_SHARE: usize = 2;
+pub(crate) const FOLLOWERS_SHARE: usize = if UNDER_A_CHECKER { 1 } else { 2 };
+
+/// With shares of one, a single lost share is a hang: a checker then finds it with four threads instead of forty.
+const UNDER_A_CHECKER: bool = cfg!(any(flight_group_shuttle, flight_group_loom));
 
 /// How a flight ended.
 pub(crate) enum Outcome<V, E> {

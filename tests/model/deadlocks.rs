@@ -1,6 +1,6 @@
 //! P7: no silent deadlock, and no false alarm.
 
-use crate::harness::{A_WHILE, explore, spawn, work};
+use crate::harness::{A_WHILE, explore, explore_for, spawn, work};
 use flight_group::{Error, Group, WriteGroup};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -182,7 +182,7 @@ fn p7_a_wait_that_ends_by_itself_is_no_deadlock() {
 /// circle never was.
 #[test]
 fn p7_a_chain_that_changes_under_the_walk_is_no_alarm() {
-    explore(|| {
+    explore_for(8, || {
         let group: Group<u8, u8> = Group::new();
         let calm = |outcome: Result<u8, Error<_>>| match outcome {
             Ok(value) => value,

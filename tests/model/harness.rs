@@ -7,7 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 /// Random schedules, then PCT with 2, 3 and 4 preemptions. `FLIGHT_GROUP_MODEL_ROUNDS` multiplies the numbers.
 pub(crate) fn explore(scenario: impl Fn() + Send + Sync + 'static) {
-    let rounds: usize = std::env::var("FLIGHT_GROUP_MODEL_ROUNDS").ok().map_or(1, |n| n.parse().expect("a number"));
+    explore_for(1, scenario);
+}
+
+/// The same, for scenarios whose dangerous moment is a narrow one: `patience` times as many schedules.
+pub(crate) fn explore_for(patience: usize, scenario: impl Fn() + Send + Sync + 'static) {
+    let factor: usize = std::env::var("FLIGHT_GROUP_MODEL_ROUNDS").ok().map_or(1, |n| n.parse().expect("a number"));
+    let rounds = patience * factor;
     let scenario = Arc::new(scenario);
     run(RandomScheduler::new(1500 * rounds), scenario.clone());
     for preemptions in 2..=4 {
