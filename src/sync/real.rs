@@ -5,7 +5,7 @@ use super::Instant;
 pub(crate) use once_cell::sync::Lazy;
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 pub(crate) use std::sync::atomic;
-pub(crate) use std::thread::Thread;
+pub(crate) use std::thread::{Thread, ThreadId};
 pub(crate) use std::thread_local;
 
 /// Sleeps on `condvar` until it is notified (`false`) or `deadline` has passed (`true`). Without a deadline
@@ -18,6 +18,12 @@ pub(crate) fn wait_until<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, de
             false
         }
     }
+}
+
+/// [`wait_until`] for a moment that the program counts on, such as the end of a window: under a checker it comes
+/// in every schedule, where a caller's deadline comes in some.
+pub(crate) fn sleep_until<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, moment: Instant) -> bool {
+    wait_until(condvar, guard, Some(moment))
 }
 
 /// Starts a named thread of the crate's own; `Err` where the system has no thread left to give.
