@@ -60,8 +60,8 @@ fn hystrix_max_requests_in_batch() {
     });
 }
 
-/// Hystrix, `testUnsubscribeFromSomeDoesntExecute..` and `testUnsubscribeAll..` in `HystrixObservableCollapserTest`:
-/// who unsubscribes before the batch starts is not in it; if all do, no command is executed.
+/// Hystrix, `testUnsubscribeOnOneDoesntKillBatch`: who gives up before the batch starts is not in it, and the others
+/// are; here, if all give up, nothing is executed at all.
 #[test]
 fn hystrix_unsubscribed_requests_are_not_executed() {
     guarded(|| {
@@ -79,8 +79,26 @@ fn hystrix_unsubscribed_requests_are_not_executed() {
     });
 }
 
-/// Hystrix, `testErrorHandlingMapResponseToRequestsException`, and `testDuplicateArgumentsWithRequestCachingOff`'s
-/// counterpart with the cache on: a failed command fails all its requests; equal arguments are one argument.
+/// Hystrix, `testUnsubscribeFromSomeDuplicateArgsDoesNotRemoveFromBatch`: an argument stays for as long as anybody
+/// waits for it.
+#[test]
+fn hystrix_unsubscribing_duplicates_leave_the_argument() {
+    guarded(|| {
+        let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2));
+        let stays = gated.queue(5);
+        for _ in 0..9 {
+            let gives_up = gated.batcher.call(&5).timeout(Duration::from_millis(1));
+            assert_eq!(gives_up.load(), Err(Error::TimedOut));
+        }
+        let last = gated.spawn(6);
+        assert_eq!(gated.started().0, [5, 6]);
+        gated.tell(Act::Answer);
+        assert_eq!((stays.join().unwrap(), last.join().unwrap()), (Ok(50), Ok(60)));
+    });
+}
+
+/// Hystrix, `testDuplicateArgumentsWithRequestCachingOn` (equal arguments are one argument), and what its collapser
+/// does when the command fails: so do all of its requests. (With the cache off, Hystrix fails the duplicates.)
 #[test]
 fn hystrix_an_exception_fails_all_requests_of_the_command() {
     guarded(|| {
@@ -96,8 +114,8 @@ fn hystrix_an_exception_fails_all_requests_of_the_command() {
     });
 }
 
-/// Hystrix, `testVoidResponseTypeFireAndForgetCollapsing1`: a request whose response was never set fails; it does
-/// not hang.
+/// Hystrix, `CollapsedRequestSubjectTest` and the collapser's last step after `mapResponseToRequests`: a request
+/// whose response was never set fails; it does not hang.
 #[test]
 fn hystrix_a_response_that_was_never_set_is_an_error() {
     guarded(|| {
@@ -130,7 +148,7 @@ fn dataloader_coalesces_across_sized_batches() {
     });
 }
 
-/// dataloader, "Can represent failures and successes simultaneously" and "propagates error to all loads".
+/// dataloader, "Can represent failures and successes simultaneously".
 #[test]
 fn dataloader_failures_and_successes_simultaneously() {
     guarded(|| {
@@ -149,8 +167,7 @@ fn dataloader_failures_and_successes_simultaneously() {
     });
 }
 
-/// dataloader, "allows nested batching" and "batches loads occurring within promises": a function may load from
-/// another loader.
+/// dataloader, "can call a loader from a loader".
 #[test]
 fn dataloader_loaders_may_nest() {
     let names: Batcher<u32, String> =
