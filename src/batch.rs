@@ -66,6 +66,47 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 /// after. With [`window`](BatcherBuilder::window) the first key of a batch is held back for company, as Hystrix's
 /// collapser and bbolt's `Batch` do.
 ///
+/// # When it pays
+///
+/// When a call has a cost that does not grow with its keys, and that cost is more than waking a thread's: a network
+/// round trip, a read of a whole table, a sync of a disk. `examples/batch_queries.rs` asks a SQLite file from 32
+/// threads on 2 cores, with a statement for each question behind a lock, and through a `Batcher`:
+///
+/// | question                    | a statement each: answers/s, p99 | `Batcher`: answers/s, p99 |
+/// |-----------------------------|---------------------------------:|--------------------------:|
+/// | a row by primary key (3 µs) |                    245,000, 4 µs |           273,000, 4.0 ms |
+/// | a row, without an index     |                    3,500, 154 ms |              9,400, 12 ms |
+/// | a write that is synced      |                     5,900, 19 ms |            74,000, 0.9 ms |
+///
+/// In the first line there is nothing to save, and whoever queues pays for being woken: leave such calls alone.
+///
+/// ```
+/// use flight_group::{Batcher, Error};
+/// use rusqlite::{Connection, params_from_iter};
+/// use std::{collections::HashMap, sync::{Arc, Mutex}};
+///
+/// let connection = Connection::open_in_memory()?;
+/// connection.execute_batch(
+///     "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);
+///      INSERT INTO users VALUES (1, 'Ada'), (2, 'Grace');",
+/// )?;
+/// let connection = Mutex::new(connection); // never contended: one batch runs at a time
+///
+/// // `rusqlite::Error` is not `Clone`, and each caller of a batch gets its own: `Arc`.
+/// let names: Batcher<i64, String, Arc<rusqlite::Error>> =
+///     Batcher::builder().max_batch(32_766).build(move |ids: &[i64]| {
+///         let connection = connection.lock().unwrap();
+///         let holes = vec!["?"; ids.len()].join(",");
+///         let mut query = connection.prepare(&format!("SELECT id, name FROM users WHERE id IN ({holes})"))?;
+///         let rows = query.query_map(params_from_iter(ids), |row| Ok((row.get(0)?, row.get(1)?)))?;
+///         Ok(rows.collect::<Result<HashMap<_, _>, _>>()?)
+///     });
+///
+/// assert_eq!(names.load(&2).unwrap(), "Grace");
+/// assert!(matches!(names.load(&3), Err(Error::Missing)));
+/// # Ok::<(), rusqlite::Error>(())
+/// ```
+///
 /// # What a caller may rely on
 ///
 /// - Its batch *started after it called*: a value from before the call is never handed out. (A key that is asked
