@@ -10,7 +10,6 @@ mod timeouts;
 use crate::support::{guarded, until};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use flight_group::{Batcher, Error};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, ThreadId};
