@@ -92,8 +92,11 @@ enum Got {
     TimedOut,
 }
 
+/// Values are the key and the batch's number, errors the batch's number.
+type Subject = Batcher<u8, (u8, usize), usize>;
+
 /// Runs a script and logs what happened.
-fn run(script: &Script) -> (Vec<Ran>, Vec<Called>, Batcher<u8, (u8, usize), usize>) {
+fn run(script: &Script) -> (Vec<Ran>, Vec<Called>, Subject) {
     let clock = Arc::new(AtomicUsize::new(0));
     let ran: Arc<Mutex<Vec<Ran>>> = Arc::default();
     let body = {
@@ -151,7 +154,7 @@ fn run(script: &Script) -> (Vec<Ran>, Vec<Called>, Batcher<u8, (u8, usize), usiz
     (ran, called, batcher)
 }
 
-fn one(batcher: &Batcher<u8, (u8, usize), usize>, clock: &AtomicUsize, load: Load) -> Called {
+fn one(batcher: &Subject, clock: &AtomicUsize, load: Load) -> Called {
     for _ in 0..load.pause {
         thread::yield_now();
     }

@@ -238,10 +238,10 @@ fn bbolt_every_write_of_a_burst_is_there() {
 /// bbolt, `TestDB_Batch_Panic`: a panic comes out of the call with the value it was raised with.
 #[test]
 fn bbolt_a_panic_keeps_its_value() {
-    static SENTINEL: u8 = 7;
-    let batcher: Batcher<u32, u32> = Batcher::new(|_: &[u32]| panic_any(&SENTINEL));
+    static SENTINEL: &u8 = &7;
+    let batcher: Batcher<u32, u32> = Batcher::new(|_: &[u32]| panic_any(SENTINEL));
     let payload = catch_unwind(AssertUnwindSafe(|| batcher.load(&1))).unwrap_err();
-    assert!(std::ptr::eq(*payload.downcast_ref::<&'static u8>().unwrap(), &SENTINEL));
+    assert!(std::ptr::eq(*payload.downcast_ref::<&'static u8>().unwrap(), SENTINEL));
 }
 
 /// bbolt, `TestDB_BatchFull`: with three to a batch and no end to the delay, the third starts it.
