@@ -71,6 +71,7 @@
 
 pub mod docs;
 
+mod batch;
 mod builder;
 mod engine;
 mod error;
@@ -81,6 +82,7 @@ mod stats;
 mod sync;
 mod write_group;
 
+pub use batch::{BatchCall, BatchStats, Batcher, BatcherBuilder};
 pub use builder::{GroupBuilder, WriteGroupBuilder};
 pub use engine::Job;
 pub use error::{Deadlock, Error, Hop, Panic};

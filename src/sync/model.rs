@@ -12,7 +12,7 @@ use loom as checker;
 use shuttle as checker;
 
 pub(crate) use checker::sync::atomic;
-pub(crate) use checker::thread::Thread;
+pub(crate) use checker::thread::{Thread, ThreadId};
 pub(crate) use checker::thread_local as checker_thread_local;
 
 /// parking_lot's `Mutex`: no poisoning.

@@ -5,7 +5,7 @@ use super::Instant;
 pub(crate) use once_cell::sync::Lazy;
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 pub(crate) use std::sync::atomic;
-pub(crate) use std::thread::Thread;
+pub(crate) use std::thread::{Thread, ThreadId};
 
 /// Sleeps on `condvar` until it is notified (`false`) or `deadline` has passed (`true`). Without a deadline
 /// it sleeps until notified. May return early with `false`, as every condvar: call it in a loop.

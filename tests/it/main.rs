@@ -1,4 +1,7 @@
 //! The promises of `flight-group`, kept: one module per promise or feature.
 #![cfg(not(any(flight_group_shuttle, flight_group_loom)))]
 
+mod support;
+
+mod batch;
 mod spawned;

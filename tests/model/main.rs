@@ -14,6 +14,8 @@
 mod loom;
 
 #[cfg(flight_group_shuttle)]
+mod batch;
+#[cfg(flight_group_shuttle)]
 mod deadlocks;
 #[cfg(flight_group_shuttle)]
 mod detaching;

@@ -1,0 +1,457 @@
+//! When is it worth asking a database for many rows at once, and who gathers them?
+//!
+//! A pool of threads asks a real SQLite file for one row each, over and over; once with a statement for every
+//! question, and once through a `Batcher`, which makes one `IN (..)` statement of all that were asked while the one
+//! before it ran. Three kinds of question, because the answer differs:
+//!
+//! - by primary key: a few microseconds each, and waking a thread costs as much: batching has nothing to save;
+//! - by a column without an index: the table is read from end to end, for one row or for many;
+//! - a durable write: the disk syncs, for one row or for many.
+//!
+//! ```text
+//! cargo run --release --example batch_queries -- [--threads 32] [--seconds 1] [--rows 20000] [--svg FILE]
+//! ```
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
+
+use flight_group::{Batcher, Error};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+/// SQLite's errors are not `Clone`, and every caller of a batch gets its own.
+type SqlError = Arc<rusqlite::Error>;
+
+const USAGE: &str = "usage: batch_queries [--threads N] [--seconds S] [--rows N] [--svg FILE]";
+
+struct Settings {
+    threads: u64,
+    seconds: f64,
+    rows: u64,
+    svg: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let settings = match settings(env::args().skip(1)) {
+        Ok(Some(settings)) => settings,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(message) => {
+            eprintln!("batch_queries: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    let directory = env::temp_dir().join(format!("flight-group-batch-queries-{}", std::process::id()));
+    let outcome = fs::create_dir_all(&directory)
+        .map_err(|error| format!("cannot create {}: {error}", directory.display()))
+        .and_then(|()| report(&settings, &directory));
+    let _ = fs::remove_dir_all(&directory);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("batch_queries: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn settings(mut args: impl Iterator<Item = String>) -> Result<Option<Settings>, String> {
+    let mut settings = Settings { threads: 32, seconds: 1.0, rows: 20_000, svg: None };
+    while let Some(flag) = args.next() {
+        if flag == "--help" || flag == "-h" {
+            return Ok(None);
+        }
+        if !["--threads", "--seconds", "--rows", "--svg"].contains(&flag.as_str()) {
+            return Err(format!("unknown argument {flag:?}; {USAGE}"));
+        }
+        let value = args.next().ok_or_else(|| format!("{flag} needs a value; {USAGE}"))?;
+        let whole = |range: std::ops::RangeInclusive<u64>| {
+            let number = value.parse().ok().filter(|number| range.contains(number));
+            number.ok_or_else(|| {
+                format!("{flag} {value:?}: expected a whole number from {} to {}", range.start(), range.end())
+            })
+        };
+        match flag.as_str() {
+            "--threads" => settings.threads = whole(1..=1024)?,
+            "--rows" => settings.rows = whole(1..=10_000_000)?,
+            "--svg" => settings.svg = Some(value.into()),
+            _ => {
+                let seconds = value.parse().ok().filter(|seconds: &f64| (0.05..=600.0).contains(seconds));
+                settings.seconds =
+                    seconds.ok_or_else(|| format!("{flag} {value:?}: expected seconds from 0.05 to 600"))?;
+            }
+        }
+    }
+    Ok(Some(settings))
+}
+
+/// How one contender did.
+struct Row {
+    question: &'static str,
+    contender: &'static str,
+    per_second: f64,
+    p50: Duration,
+    p99: Duration,
+    keys_per_statement: f64,
+}
+
+fn report(settings: &Settings, directory: &Path) -> Result<(), String> {
+    let file = directory.join("users.db");
+    eprintln!("filling a table of {} rows in {}", settings.rows, file.display());
+    let _open = fill(&file, settings.rows).map_err(|error| format!("cannot fill {}: {error}", file.display()))?;
+
+    let mut rows = Vec::new();
+    for question in [Question::ByKey, Question::ByName] {
+        rows.extend(measure(
+            settings,
+            question.text(),
+            vec![
+                one_connection(&file, question, settings.rows)?,
+                a_connection_each(&file, question, settings.rows, settings.threads)?,
+                batched(&file, question, settings.rows)?,
+            ],
+        )?);
+    }
+    rows.extend(measure(settings, "durable write", vec![commit_each(&file)?, group_commit(&file)?])?);
+
+    print_table(settings, &rows);
+    if let Some(path) = &settings.svg {
+        fs::write(path, svg(settings, &rows)).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        eprintln!("picture: {}", path.display());
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Question {
+    /// `id` is the primary key.
+    ByKey,
+    /// `name` has no index.
+    ByName,
+}
+
+impl Question {
+    fn text(self) -> &'static str {
+        match self {
+            Self::ByKey => "by primary key",
+            Self::ByName => "without an index",
+        }
+    }
+
+    fn column(self) -> &'static str {
+        match self {
+            Self::ByKey => "id",
+            Self::ByName => "number",
+        }
+    }
+}
+
+/// Makes the tables. The connection is to be kept open: the last one to close would delete the write-ahead log, and
+/// a log that grows is synced ten times slower than one that is written over, which it is once it has been full.
+/// Whoever was measured first would pay for that.
+fn fill(file: &Path, rows: u64) -> rusqlite::Result<Connection> {
+    let mut connection = open(file)?;
+    connection.execute_batch(
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, number INTEGER NOT NULL, name TEXT NOT NULL);
+         CREATE TABLE events (id INTEGER PRIMARY KEY, event INTEGER NOT NULL);",
+    )?;
+    let transaction = connection.transaction()?;
+    {
+        let mut insert = transaction.prepare("INSERT INTO users VALUES (?1, ?1, ?2)")?;
+        for id in 0..rows {
+            insert.execute((id as i64, name(id)))?;
+        }
+    }
+    transaction.execute_batch(
+        "CREATE TABLE filler (page BLOB);
+         WITH RECURSIVE pages(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM pages WHERE n < 2000)
+         INSERT INTO filler SELECT zeroblob(4000) FROM pages;",
+    )?;
+    transaction.commit()?;
+    connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+fn open(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    // Readers do not wait for the writer, and a commit is on the disk when it returns.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+fn name(id: u64) -> String {
+    format!("user number {id}")
+}
+
+/// What a thread does, over and over.
+struct Contender {
+    name: &'static str,
+    statements: Arc<AtomicU64>,
+    /// Asks for a number of the thread's own; `Err` ends the program.
+    ask: Ask,
+}
+
+/// The contenders take turns, so that what else the machine does hits all of them.
+const ROUNDS: u32 = 5;
+
+fn measure(settings: &Settings, question: &'static str, contenders: Vec<Contender>) -> Result<Vec<Row>, String> {
+    let mut waits = vec![Vec::new(); contenders.len()];
+    let mut elapsed = vec![0.0; contenders.len()];
+    for round in 1..=ROUNDS {
+        for (n, contender) in contenders.iter().enumerate() {
+            eprint!("\r{question}, round {round} of {ROUNDS}: {:<30}", contender.name);
+            let start = Instant::now();
+            waits[n].extend(play(settings, contender, u64::from(round))?);
+            elapsed[n] += start.elapsed().as_secs_f64();
+        }
+    }
+    eprintln!("\r{:<70}\r{question}: done", "");
+    let rows = contenders.iter().zip(&mut waits).zip(elapsed).map(|((contender, waits), elapsed)| {
+        waits.sort_unstable();
+        let percentile = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
+        Row {
+            question,
+            contender: contender.name,
+            per_second: waits.len() as f64 / elapsed,
+            p50: percentile(0.50),
+            p99: percentile(0.99),
+            keys_per_statement: waits.len() as f64 / contender.statements.load(Relaxed) as f64,
+        }
+    });
+    Ok(rows.collect())
+}
+
+/// Lets all threads ask for a while; returns how long each answer took.
+fn play(settings: &Settings, contender: &Contender, round: u64) -> Result<Vec<Duration>, String> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..settings.threads)
+            .map(|thread| {
+                let stop = &stop;
+                scope.spawn(move || {
+                    let mut waits = Vec::new();
+                    let mut number = (round << 32) + thread;
+                    while !stop.load(Relaxed) {
+                        // A walk through the numbers that is the same for every contender (Knuth's MMIX).
+                        number = number.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                        let asked = Instant::now();
+                        (contender.ask)(thread as usize, number >> 16)?;
+                        waits.push(asked.elapsed());
+                    }
+                    Ok(waits)
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_secs_f64(settings.seconds / f64::from(ROUNDS)));
+        stop.store(true, Relaxed);
+        let mut all = Vec::new();
+        for thread in threads {
+            let waits: Result<Vec<_>, String> = thread.join().expect("a thread panicked");
+            all.extend(waits?);
+        }
+        Ok(all)
+    })
+}
+
+fn check(id: u64, found: &str) -> Result<(), String> {
+    if found == name(id) { Ok(()) } else { Err(format!("asked for {id}, got {found:?}")) }
+}
+
+fn select_one(connection: &Connection, question: Question, id: u64) -> rusqlite::Result<Option<String>> {
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT name FROM users WHERE {} = ?1", question.column()))?;
+    statement.query_row([id as i64], |row| row.get(0)).optional()
+}
+
+/// One statement for all of them. Its text has room for the next power of two of keys, filled up with the last, so
+/// that a handful of prepared statements serves batches of every size.
+fn select_many(connection: &Connection, question: Question, ids: &[u64]) -> rusqlite::Result<HashMap<u64, String>> {
+    let room = ids.len().next_power_of_two();
+    let holes = vec!["?"; room].join(",");
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {0}, name FROM users WHERE {0} IN ({holes})", question.column()))?;
+    let last = ids[ids.len() - 1];
+    let filled = ids.iter().copied().chain(std::iter::repeat(last)).take(room).map(|id| id as i64);
+    let rows = statement.query_map(params_from_iter(filled), |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))?;
+    rows.collect()
+}
+
+fn one_connection(file: &Path, question: Question, rows: u64) -> Result<Contender, String> {
+    let connection = Mutex::new(open(file).map_err(text)?);
+    Ok(contender("one connection, locked", |statements| {
+        Box::new(move |_, number| {
+            let id = number % rows;
+            statements.fetch_add(1, Relaxed);
+            let found = select_one(&connection.lock().unwrap(), question, id).map_err(text)?;
+            check(id, &found.ok_or_else(|| format!("no row {id}"))?)
+        })
+    }))
+}
+
+fn a_connection_each(file: &Path, question: Question, rows: u64, threads: u64) -> Result<Contender, String> {
+    // A lock that nobody else ever takes: a connection may move between threads and not be shared by them.
+    let connections: Result<Vec<_>, _> = (0..threads).map(|_| open(file).map(Mutex::new).map_err(text)).collect();
+    let connections = connections?;
+    Ok(contender("a connection each", |statements| {
+        Box::new(move |thread, number| {
+            let id = number % rows;
+            statements.fetch_add(1, Relaxed);
+            let found = select_one(&connections[thread].lock().unwrap(), question, id).map_err(text)?;
+            check(id, &found.ok_or_else(|| format!("no row {id}"))?)
+        })
+    }))
+}
+
+fn batched(file: &Path, question: Question, rows: u64) -> Result<Contender, String> {
+    let connection = Mutex::new(open(file).map_err(text)?);
+    Ok(contender("one connection, Batcher", |statements| {
+        // SQLite takes no more than 32766 parameters.
+        let users: Batcher<u64, String, SqlError> = Batcher::builder().max_batch(16_384).build(move |ids: &[u64]| {
+            statements.fetch_add(1, Relaxed);
+            Ok(select_many(&connection.lock().unwrap(), question, ids)?)
+        });
+        Box::new(move |_, number| {
+            let id = number % rows;
+            match users.load(&id) {
+                Ok(found) => check(id, &found),
+                Err(Error::Missing) => Err(format!("no row {id}")),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+    }))
+}
+
+fn insert(connection: &mut Connection, events: &[u64]) -> rusqlite::Result<HashMap<u64, i64>> {
+    let transaction = connection.transaction()?;
+    let mut ids = HashMap::new();
+    {
+        let mut insert = transaction.prepare_cached("INSERT INTO events (event) VALUES (?1)")?;
+        for &event in events {
+            insert.execute([event as i64])?;
+            ids.insert(event, transaction.last_insert_rowid());
+        }
+    }
+    transaction.commit()?;
+    Ok(ids)
+}
+
+fn commit_each(file: &Path) -> Result<Contender, String> {
+    let connection = Mutex::new(open(file).map_err(text)?);
+    Ok(contender("one connection, locked", |statements| {
+        Box::new(move |_, event| {
+            statements.fetch_add(1, Relaxed);
+            insert(&mut connection.lock().unwrap(), &[event]).map(drop).map_err(text)
+        })
+    }))
+}
+
+/// LevelDB's writer queue in a few lines: one transaction, and one sync, for all that came during the last one.
+fn group_commit(file: &Path) -> Result<Contender, String> {
+    let connection = Mutex::new(open(file).map_err(text)?);
+    Ok(contender("one connection, Batcher", |statements| {
+        let events: Batcher<u64, i64, SqlError> = Batcher::new(move |events: &[u64]| {
+            statements.fetch_add(1, Relaxed);
+            Ok(insert(&mut connection.lock().unwrap(), events)?)
+        });
+        Box::new(move |_, event| events.load(&event).map(drop).map_err(text))
+    }))
+}
+
+type Ask = Box<dyn Fn(usize, u64) -> Result<(), String> + Send + Sync>;
+
+fn contender(name: &'static str, make: impl FnOnce(Arc<AtomicU64>) -> Ask) -> Contender {
+    let statements = Arc::new(AtomicU64::new(0));
+    Contender { name, ask: make(Arc::clone(&statements)), statements }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn print_table(settings: &Settings, rows: &[Row]) {
+    println!(
+        "\n{} threads, {} s each, {} rows, {} cores\n",
+        settings.threads,
+        settings.seconds,
+        settings.rows,
+        thread::available_parallelism().map_or(1, usize::from)
+    );
+    println!(
+        "{:<17} {:<24} {:>10} {:>9} {:>10} {:>10} {:>15}",
+        "question", "contender", "answers/s", "against", "p50", "p99", "keys/statement"
+    );
+    let mut last = "";
+    for row in rows {
+        let question = if row.question == last { "" } else { row.question };
+        last = row.question;
+        println!(
+            "{question:<17} {:<24} {:>10.0} {:>8.2}x {:>10} {:>10} {:>15.1}",
+            row.contender,
+            row.per_second,
+            row.per_second / first(rows, row.question).per_second,
+            short(row.p50),
+            short(row.p99),
+            row.keys_per_statement
+        );
+    }
+    println!("\nagainst: times the answers of the first line of the question");
+}
+
+/// The contender that the others of its question are held against.
+fn first<'a>(rows: &'a [Row], question: &str) -> &'a Row {
+    rows.iter().find(|row| row.question == question).expect("every row has a question")
+}
+
+fn short(duration: Duration) -> String {
+    let us = duration.as_secs_f64() * 1e6;
+    if us < 1000.0 { format!("{us:.0} us") } else { format!("{:.1} ms", us / 1e3) }
+}
+
+/// Bars: answers per second, each question against its own best.
+fn svg(settings: &Settings, rows: &[Row]) -> String {
+    const LINE: usize = 22;
+    let mut bars = String::new();
+    let mut y = 56;
+    let mut last = "";
+    for row in rows {
+        if row.question != last {
+            last = row.question;
+            y += 14;
+            let _ = writeln!(bars, r#"<text x="12" y="{y}" font-weight="bold">{last}</text>"#);
+            y += 8;
+        }
+        let best = rows.iter().filter(|other| other.question == row.question).map(|other| other.per_second);
+        let width = 300.0 * row.per_second / best.fold(f64::MIN_POSITIVE, f64::max);
+        let colour = if row.contender.contains("Batcher") { "#2a7" } else { "#89a" };
+        let _ = writeln!(
+            bars,
+            r#"<text x="200" y="{}" text-anchor="end">{}</text><rect x="210" y="{y}" width="{width:.1}" height="16" fill="{colour}"/><text x="{:.1}" y="{}">{:.0}/s, p99 {}</text>"#,
+            y + 13,
+            row.contender,
+            216.0 + width,
+            y + 13,
+            row.per_second,
+            short(row.p99)
+        );
+        y += LINE;
+    }
+    let height = y + 16;
+    format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" width="720" height="{height}" viewBox="0 0 720 {height}" font-family="sans-serif" font-size="13">
+<rect width="100%" height="100%" fill="#fff"/>
+<text x="12" y="24" font-size="16">SQLite: a statement each, or one for all who wait</text>
+<text x="12" y="44" fill="#666">answers per second, {} threads; a bar's length is its share of the question's best</text>
+{bars}</svg>
+"##,
+        settings.threads
+    )
+}

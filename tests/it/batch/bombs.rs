@@ -1,0 +1,202 @@
+//! Keys, values and errors that panic on the n-th use of a trait: nobody hangs, nobody gets a wrong value, and the
+//! batcher works on.
+
+use crate::support::guarded;
+use flight_group::{Batcher, Error};
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::thread;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Hash,
+    Eq,
+    Clone,
+    Drop,
+}
+
+/// Goes off at the n-th use of one kind, once.
+struct Fuse {
+    on: Use,
+    left: AtomicIsize,
+    /// Uses so far, to know that a fuse of this kind can go off at all.
+    used: AtomicUsize,
+}
+
+impl Fuse {
+    fn new(on: Use, nth: isize) -> Arc<Self> {
+        Arc::new(Self { on, left: AtomicIsize::new(nth), used: AtomicUsize::new(0) })
+    }
+
+    fn used(&self, kind: Use) {
+        // A second panic while the first unwinds aborts the process, here as everywhere.
+        if kind == self.on && !thread::panicking() {
+            self.used.fetch_add(1, SeqCst);
+            if self.left.fetch_sub(1, SeqCst) == 1 {
+                panic!("bomb: {kind:?}");
+            }
+        }
+    }
+
+    fn gone_off(&self) -> bool {
+        self.left.load(SeqCst) <= 0
+    }
+}
+
+#[derive(Debug)]
+struct Bomb {
+    id: u32,
+    fuse: Option<Arc<Fuse>>,
+}
+
+impl std::fmt::Debug for Fuse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fuse")
+    }
+}
+
+impl Bomb {
+    fn used(&self, kind: Use) {
+        if let Some(fuse) = &self.fuse {
+            fuse.used(kind);
+        }
+    }
+}
+
+impl Hash for Bomb {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.used(Use::Hash);
+        self.id.hash(state);
+    }
+}
+
+impl PartialEq for Bomb {
+    fn eq(&self, other: &Self) -> bool {
+        self.used(Use::Eq);
+        self.id == other.id
+    }
+}
+
+impl Eq for Bomb {}
+
+impl Clone for Bomb {
+    fn clone(&self) -> Self {
+        self.used(Use::Clone);
+        Self { id: self.id, fuse: self.fuse.clone() }
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.used(Use::Drop);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Where {
+    Key,
+    Value,
+    Error,
+}
+
+const THREADS: u32 = 4;
+
+/// Some threads, some keys in common, a bomb somewhere. Returns how often the fuse's trait was used, and whether it
+/// went off.
+#[allow(clippy::mutable_key_type, reason = "the fuse in a key takes no part in its hash")]
+fn play(place: Where, on: Use, nth: isize, max_batch: usize) -> (usize, bool) {
+    let fuse = Fuse::new(on, nth);
+    let at = |wanted: bool| wanted.then(|| Arc::clone(&fuse));
+    let (in_key, in_value, in_error) =
+        (at(matches!(place, Where::Key)), at(matches!(place, Where::Value)), at(matches!(place, Where::Error)));
+    let batcher: Batcher<Bomb, Bomb, Bomb> = Batcher::builder().max_batch(max_batch).build(move |keys: &[Bomb]| {
+        thread::yield_now();
+        if keys.iter().any(|key| key.id == 7) {
+            return Err(Bomb { id: 7, fuse: in_error.clone() });
+        }
+        let mut values = HashMap::new();
+        for key in keys {
+            values.insert(key.clone(), Bomb { id: key.id * 10, fuse: in_value.clone() });
+        }
+        Ok(values)
+    });
+    let barrier = Barrier::new(THREADS as usize);
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (batcher, barrier, in_key) = (&batcher, &barrier, in_key.clone());
+            scope.spawn(move || {
+                for id in [1, 2 + thread % 2, 7, 1] {
+                    barrier.wait();
+                    let key = Bomb { id, fuse: in_key.clone() };
+                    match catch_unwind(AssertUnwindSafe(|| batcher.load(&key))) {
+                        Ok(got) => {
+                            match &got {
+                                Ok(value) => assert_eq!(value.id, id * 10),
+                                // 7 may have come along with any other key.
+                                Err(Error::Work(error)) => assert_eq!(error.id, 7),
+                                Err(Error::Panicked(panic)) => assert!(panic.message().starts_with("bomb: ")),
+                                Err(other) => panic!("unexpected {other:?}"),
+                            }
+                            drop(catch_unwind(AssertUnwindSafe(|| drop(got))));
+                        }
+                        Err(payload) => assert!(payload.downcast_ref::<String>().unwrap().starts_with("bomb: ")),
+                    }
+                    drop(catch_unwind(AssertUnwindSafe(|| drop(key))));
+                }
+            });
+        }
+    });
+    let gone_off = fuse.gone_off();
+    fuse.left.store(isize::MAX, SeqCst);
+    assert_eq!((batcher.waiting(), batcher.queued()), (0, 0), "{on:?} {nth}");
+    assert_eq!(batcher.load(&Bomb { id: 5, fuse: None }).unwrap().id, 50, "{on:?} {nth}");
+    (fuse.used.load(SeqCst), gone_off)
+}
+
+fn every_use(place: Where, on: Use) {
+    for max_batch in [1, 2, usize::MAX] {
+        let mut went_off = 0;
+        for nth in (1..).step_by(if on == Use::Drop { 2 } else { 1 }).take(24) {
+            went_off += usize::from(play(place, on, nth, max_batch).1);
+        }
+        assert!(went_off > 0, "{on:?} is never used, so nothing was tested");
+    }
+}
+
+#[test]
+fn keys_that_go_off() {
+    guarded(|| {
+        for on in [Use::Hash, Use::Eq, Use::Clone, Use::Drop] {
+            every_use(Where::Key, on);
+        }
+    });
+}
+
+#[test]
+fn values_that_go_off() {
+    guarded(|| {
+        // A batch of one moves its value, so a clone takes company, which may not come with `max_batch` of 1.
+        let mut went_off = 0;
+        for nth in 1..=24 {
+            went_off += usize::from(play(Where::Value, Use::Clone, nth, usize::MAX).1);
+        }
+        assert!(went_off > 0);
+        every_use(Where::Value, Use::Drop);
+    });
+}
+
+#[test]
+fn errors_that_go_off() {
+    guarded(|| {
+        let mut went_off = 0;
+        for nth in 1..=24 {
+            went_off += usize::from(play(Where::Error, Use::Clone, nth, usize::MAX).1);
+        }
+        assert!(went_off > 0);
+        every_use(Where::Error, Use::Drop);
+    });
+}
