@@ -4,10 +4,14 @@
 
 mod cancel;
 mod engine;
+#[cfg(not(flight_group_loom))]
+pub mod err_group;
 mod error;
 mod landing;
 mod sync;
 
 pub use cancel::{CancelToken, Cancelled};
+#[cfg(not(flight_group_loom))]
+pub use err_group::ErrGroup;
 pub use error::{Deadlock, Error, Hop, Panic};
 pub use landing::{Landing, Role};

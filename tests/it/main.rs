@@ -3,3 +3,4 @@
 mod support;
 
 mod cancel;
+mod err_group;

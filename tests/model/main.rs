@@ -6,3 +6,5 @@ mod support;
 
 #[cfg(flight_group_shuttle)]
 mod cancel;
+#[cfg(flight_group_shuttle)]
+mod err_group;
