@@ -7,6 +7,7 @@ mod engine;
 #[cfg(not(flight_group_loom))]
 pub mod err_group;
 mod error;
+pub mod hedge;
 mod landing;
 mod sync;
 
@@ -14,4 +15,5 @@ pub use cancel::{CancelToken, Cancelled};
 #[cfg(not(flight_group_loom))]
 pub use err_group::ErrGroup;
 pub use error::{Deadlock, Error, Hop, Panic};
+pub use hedge::{Hedge, HedgeError};
 pub use landing::{Landing, Role};

@@ -4,3 +4,4 @@ mod support;
 
 mod cancel;
 mod err_group;
+mod hedge;

@@ -8,3 +8,5 @@ mod support;
 mod cancel;
 #[cfg(flight_group_shuttle)]
 mod err_group;
+#[cfg(flight_group_shuttle)]
+mod hedge;
