@@ -10,6 +10,7 @@ use crate::engine::panics::{caught, drop_quietly, resume_unwind};
 use crate::sync::{self, Arc};
 use crew::{Admission, Crew, Verdict};
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Tasks on scoped threads that fail together: the first error is returned, the others are told to stop.
 ///
@@ -268,6 +269,10 @@ impl<E> ErrGroup<'_, '_, E> {
         self.crew.skipped()
     }
 }
+
+// A panic of a task, or of the scope's closure, leaves the group failed, and in order.
+impl<E> UnwindSafe for ErrGroup<'_, '_, E> {}
+impl<E> RefUnwindSafe for ErrGroup<'_, '_, E> {}
 
 /// Another handle to the same group, to be moved into its tasks.
 impl<E> Clone for ErrGroup<'_, '_, E> {

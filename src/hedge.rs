@@ -22,6 +22,7 @@ use counters::Counters;
 use latency::Latency;
 use race::Plan;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// A call that is made again when it is slow: the first good reply wins, and the caller returns with it at once.
 ///
@@ -376,6 +377,10 @@ struct Race<'a> {
     delay: Option<Duration>,
     parent: Option<&'a CancelToken>,
 }
+
+// A panic while a hedge is in use, an executor's, leaves it as it was.
+impl UnwindSafe for Hedge {}
+impl RefUnwindSafe for Hedge {}
 
 impl Default for Hedge {
     fn default() -> Self {

@@ -314,3 +314,36 @@ impl<E> Default for Verdict<E> {
         Self { errors: Vec::new(), panic: None, skipped: 0 }
     }
 }
+
+#[cfg(all(test, not(any(flight_group_shuttle, flight_group_loom))))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// As `spawn` goes on when the system has no thread to give.
+    #[test]
+    fn a_task_whose_thread_could_not_be_started_runs_on_the_callers() {
+        let ran = AtomicUsize::new(0);
+        let crew: Crew<'_, String> = Crew::new(CancelToken::new(), 1, false, false);
+        for i in 1..=3 {
+            let admission = crew.admit(|_| {
+                ran.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            });
+            assert!(admission.needs_thread());
+            crew.thread_is_missing();
+            assert_eq!(ran.load(Ordering::SeqCst), i);
+            assert!(crew.wait(), "its place is free again");
+        }
+        assert!(crew.admit(|_| Err("no".to_owned())).needs_thread());
+        crew.thread_is_missing();
+        assert!(!crew.wait());
+        assert_eq!(crew.close().errors, ["no"]);
+    }
+
+    impl<F> Admission<F> {
+        fn needs_thread(&self) -> bool {
+            matches!(self, Self::NeedsThread)
+        }
+    }
+}

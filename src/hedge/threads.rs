@@ -4,6 +4,7 @@ use super::Job;
 use crate::sync::{self, Arc, Condvar, Duration, Mutex};
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Threads for hedged calls: started as they are needed, never more than a bound, reused, gone after a while of
 /// idleness.
@@ -140,9 +141,57 @@ impl Drop for Open {
     }
 }
 
+// What runs on them is caught there.
+impl UnwindSafe for Threads {}
+impl RefUnwindSafe for Threads {}
+
 impl fmt::Debug for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pool = &self.open.0;
         f.debug_struct("Threads").field("max", &pool.max).field("alive", &self.alive()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(any(flight_group_shuttle, flight_group_loom))))]
+mod tests {
+    use super::super::job::Work;
+    use super::*;
+    use std::sync::mpsc;
+
+    struct Told(mpsc::Sender<&'static str>);
+
+    impl Work for Told {
+        fn run(self: Box<Self>) {
+            self.0.send("run").unwrap();
+        }
+        fn refuse(self: Box<Self>) {
+            self.0.send("refused").unwrap();
+        }
+    }
+
+    /// As `execute` leaves it when the system has no thread to give.
+    #[test]
+    fn a_thread_that_could_not_be_started_gives_its_job_back() {
+        let (tx, rx) = mpsc::channel();
+        let threads = Threads::new(2);
+        let pool = &threads.open.0;
+        {
+            let mut state = pool.state.lock();
+            state.alive = 1;
+            state.queue.push_back(Job::new(Told(tx.clone())));
+        }
+        pool.thread_is_missing();
+        assert_eq!(rx.try_recv(), Ok("refused"));
+        assert_eq!(threads.alive(), 0);
+
+        // With another thread on its way to the queue the job is that one's.
+        {
+            let mut state = pool.state.lock();
+            state.alive = 2;
+            state.queue.push_back(Job::new(Told(tx)));
+        }
+        pool.thread_is_missing();
+        assert!(rx.try_recv().is_err());
+        assert_eq!(threads.alive(), 1);
     }
 }

@@ -3,9 +3,10 @@
 use crate::support::{guarded, until};
 use flight_group::err_group::{Errors, NotSpawned};
 use flight_group::{CancelToken, ErrGroup};
+use proptest::prelude::*;
 use std::collections::HashSet;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
@@ -14,7 +15,7 @@ type Outcome = Result<(), String>;
 
 #[test]
 fn auto_traits_are_pinned() {
-    fn shared<T: Send + Sync + Clone + fmt::Debug>() {}
+    fn shared<T: Send + Sync + UnwindSafe + RefUnwindSafe + Clone + fmt::Debug>() {}
     fn error<T: std::error::Error + Send + Sync + Clone + PartialEq>() {}
     shared::<ErrGroup<'_, '_, String>>();
     error::<Errors<std::num::ParseIntError>>();
@@ -522,4 +523,74 @@ fn threads_end_with_the_scope() {
         until(|| alive.load(Ordering::SeqCst) == 0);
         assert_eq!(Arc::strong_count(&alive), 1);
     });
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Does {
+    Work,
+    Fail,
+    Panic,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Any list of tasks under any limit. Every task runs, is skipped or is refused, once; a failed group says so, with
+    /// the panic before the error; a group of one place is exactly "in turn, until the first failure".
+    #[test]
+    fn every_list_of_tasks_adds_up(
+        tasks in prop::collection::vec(prop_oneof![4 => Just(Does::Work), 1 => Just(Does::Fail), 1 => Just(Does::Panic)], 0..12),
+        limit in 1..4_usize,
+        keep_going: bool,
+    ) {
+        let ran = Mutex::new(Vec::new());
+        let mut skipped = 0;
+        let mut builder = ErrGroup::builder().limit(limit);
+        if keep_going {
+            builder = builder.keep_going();
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| builder.all_errors().scope(|g| {
+            for (i, task) in tasks.iter().enumerate() {
+                let ran = &ran;
+                g.spawn(move |_| {
+                    ran.lock().unwrap().push(i);
+                    match task {
+                        Does::Work => Ok(()),
+                        Does::Fail => Err(i),
+                        // Without the hook: two hundred cases would fill the screen.
+                        Does::Panic => resume_unwind(Box::new(i)),
+                    }
+                });
+            }
+            g.wait();
+            skipped = g.skipped();
+        })));
+        let mut ran = ran.into_inner().unwrap();
+        prop_assert_eq!(ran.len() + skipped, tasks.len());
+
+        let stops = |does: &Does| *does == Does::Panic || *does == Does::Fail && !keep_going;
+        let of = |kind: Does, ran: &[usize]| ran.iter().copied().filter(|&i| tasks[i] == kind).collect::<Vec<_>>();
+        let (failed, panicked) = (of(Does::Fail, &ran), of(Does::Panic, &ran));
+        match outcome {
+            Ok(Ok(())) => prop_assert!(failed.is_empty() && panicked.is_empty() && skipped == 0),
+            Ok(Err(errors)) => {
+                prop_assert!(panicked.is_empty());
+                prop_assert_eq!(errors.skipped(), skipped);
+                let mut errors = errors.into_vec();
+                errors.sort_unstable();
+                let mut failed = failed;
+                failed.sort_unstable();
+                prop_assert_eq!(errors, failed);
+            }
+            Err(payload) => prop_assert!(panicked.contains(payload.downcast_ref::<usize>().unwrap())),
+        }
+        if limit == 1 {
+            let first_stop = tasks.iter().position(stops).map_or(tasks.len(), |i| i + 1);
+            prop_assert_eq!(ran, (0..first_stop).collect::<Vec<_>>());
+        } else {
+            ran.sort_unstable();
+            ran.dedup();
+            prop_assert_eq!(ran.len() + skipped, tasks.len(), "no task ran twice");
+        }
+    }
 }

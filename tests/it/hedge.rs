@@ -3,10 +3,11 @@
 use crate::support::{guarded, until};
 use flight_group::hedge::{self, Attempt, HedgeStats, InvalidHedge, Job, Threads};
 use flight_group::{CancelToken, Error, Hedge, HedgeError};
+use proptest::prelude::*;
 use std::collections::HashSet;
 use std::error::Error as _;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
@@ -45,7 +46,7 @@ impl Drop for Dropped {
 
 #[test]
 fn auto_traits_are_pinned() {
-    fn shared<T: Send + Sync + Clone + fmt::Debug + 'static>() {}
+    fn shared<T: Send + Sync + UnwindSafe + RefUnwindSafe + Clone + fmt::Debug + 'static>() {}
     fn sent<T: Send + fmt::Debug + 'static>() {}
     fn error<T: std::error::Error + Clone + Send + Sync + 'static>() {}
     shared::<Hedge>();
@@ -345,12 +346,17 @@ fn the_budget_holds_for_all_calls_and_clones_together() {
 #[test]
 fn the_observed_percentile_shortens_the_delay() {
     guarded(|| {
-        // A call is observed by the thread that made its attempt, perhaps after it has returned: with two threads at
-        // most two are missing.
-        let hedge = Hedge::new().threads(&Threads::new(2)).delay(NEVER).percentile(90.0);
-        for _ in 0..64 + 2 {
+        // A call is observed by the thread that makes its attempt: here, at first, so that 64 calls are 64 times.
+        let (inline, threads) = (Arc::new(AtomicBool::new(true)), Threads::new(2));
+        let here = Arc::clone(&inline);
+        let hedge = Hedge::new()
+            .delay(NEVER)
+            .percentile(90.0)
+            .executor(move |job| if here.load(Ordering::SeqCst) { job.run() } else { threads.execute(job) });
+        for _ in 0..64 {
             hedge.run(|_| Ok::<_, String>(())).unwrap();
         }
+        inline.store(false, Ordering::SeqCst);
         let reply = hedge.run(|attempt| {
             if attempt.index() == 0 {
                 attempt.token().wait();
@@ -513,16 +519,20 @@ fn an_executor_that_runs_inline_makes_a_retry() {
 fn an_executor_that_panics_unwinds_in_its_caller_and_tells_the_attempts() {
     guarded(|| {
         let threads = Threads::new(1);
-        let calls = AtomicUsize::new(0);
-        let hedge =
-            Hedge::new().delay(Duration::ZERO).executor(move |job| match calls.fetch_add(1, Ordering::SeqCst) {
-                0 => threads.execute(job),
-                _ => panic!("the pool is gone"),
-            });
+        let (calls, began) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+        let running = Arc::clone(&began);
+        let hedge = Hedge::new().delay(Duration::ZERO).executor(move |job| {
+            if calls.fetch_add(1, Ordering::SeqCst) == 0 {
+                return threads.execute(job);
+            }
+            until(|| running.load(Ordering::SeqCst));
+            panic!("the pool is gone")
+        });
         let (told, cause) = mpsc::channel();
         let told = Mutex::new(told);
         let payload = catch_unwind(AssertUnwindSafe(|| {
             hedge.run(move |attempt| {
+                began.store(true, Ordering::SeqCst);
                 let cause = attempt.token().wait().cause().to_string();
                 told.lock().unwrap().send(cause).unwrap();
                 Ok::<_, String>(())
@@ -612,4 +622,41 @@ fn replies_are_moved() {
         tx.send(3).unwrap();
         assert_eq!(rx.recv(), Ok(3));
     });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Any list of attempts that fail (`Some(false)`), panic (`None`) or reply, on any number of threads, refusals
+    /// included: without a delay in play the first that replies is the answer; none: every error, in order.
+    #[test]
+    fn in_turn_the_first_good_attempt_is_the_answer(
+        attempts in prop::collection::vec(prop_oneof![2 => Just(Some(false)), 1 => Just(None), 1 => Just(Some(true))], 1..8),
+        threads in 1..4_usize,
+    ) {
+        let hedge = Hedge::new().threads(&Threads::new(threads)).delay(NEVER).max(attempts.len());
+        let plan = attempts.clone();
+        let outcome = hedge.run(move |attempt| match plan[attempt.index()] {
+            Some(true) => Ok(attempt.index()),
+            Some(false) => Err(attempt.index()),
+            // Without the hook: two hundred cases would fill the screen.
+            None => resume_unwind(Box::new(attempt.index().to_string())),
+        });
+        let good = attempts.iter().position(|does| *does == Some(true));
+        prop_assert_eq!(hedge.stats().extra_attempts as usize, good.unwrap_or(attempts.len() - 1));
+        match outcome {
+            Ok(index) => prop_assert_eq!(Some(index), good),
+            Err(error) => {
+                prop_assert!(good.is_none());
+                prop_assert_eq!(error.errors().len(), attempts.len());
+                for (i, (error, does)) in error.errors().iter().zip(&attempts).enumerate() {
+                    match error {
+                        Error::Work(index) => prop_assert!(*index == i && does.is_some()),
+                        Error::Panicked(panic) => prop_assert!(panic.message() == i.to_string() && does.is_none()),
+                        other => prop_assert!(false, "{:?}", other),
+                    }
+                }
+            }
+        }
+    }
 }
