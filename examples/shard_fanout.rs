@@ -46,7 +46,8 @@ fn run(options: &Options, directory: &Path) -> Result<(), String> {
             let written = &written;
             g.spawn(move |token| {
                 write_shard(shard, i as u64, options.orders, token).map_err(|e| format!("{}: {e}", shard.display()))?;
-                eprint!("\rwriting shards: {} of {} ", written.fetch_add(1, Ordering::Relaxed) + 1, options.shards);
+                written.fetch_add(1, Ordering::Relaxed);
+                eprint!("\rwriting shards: {} of {} ", written.load(Ordering::Relaxed), options.shards);
                 Ok::<_, String>(())
             });
         }

@@ -177,6 +177,7 @@ impl CancelToken {
         let cancelled = Cancelled { cause: Arc::from(cause.into()) };
         match self.node.publish(&cancelled) {
             Some(listeners) => {
+                sync::test_delay();
                 pass_on(&cancelled, listeners);
                 true
             }

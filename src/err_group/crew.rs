@@ -8,7 +8,7 @@
 use super::NotSpawned;
 use crate::cancel::CancelToken;
 use crate::engine::panics::{Payload, caught, describe, drop_quietly};
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sync::{Condvar, Mutex, MutexGuard, test_delay};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
@@ -168,6 +168,7 @@ impl<'scope, E: fmt::Display + Send + 'scope> Crew<'scope, E> {
         let skip = state.failed;
         state.verdict.skipped += usize::from(skip);
         drop(state);
+        test_delay();
 
         let ended =
             if skip { caught(|| drop(task)).map_or_else(Ended::Panicked, |()| Ended::Done) } else { self.run(task) };
@@ -209,6 +210,7 @@ impl<'scope, E: fmt::Display + Send + 'scope> Crew<'scope, E> {
         };
         let stops = !self.keep_going && self.fail(&mut state);
         drop(state);
+        test_delay();
         drop_quietly(unwanted);
         if stops {
             self.token.cancel(message);

@@ -97,7 +97,10 @@ where
         match caller.next(&mut timer)? {
             Next::Won(value) => return Ok(value),
             Next::Do(Step::RunHere(attempt)) => entrant(attempt).run(),
-            Next::Do(Step::Start(attempt) | Step::Restart(attempt)) => (plan.executor)(entrant(attempt)),
+            Next::Do(Step::Start(attempt) | Step::Restart(attempt)) => {
+                sync::test_delay();
+                (plan.executor)(entrant(attempt));
+            }
         }
     }
 }
@@ -250,7 +253,9 @@ impl<T, E> Race<T, E> {
                 let failures = std::mem::take(&mut state.failures);
                 let tokens = std::mem::take(&mut state.tokens);
                 drop(state);
+                sync::test_delay();
                 self.changed.notify_one();
+                sync::test_delay();
 
                 let first_failed = failures.iter().any(|&(failed, _)| failed == 0);
                 for (other, token) in tokens.iter().enumerate() {

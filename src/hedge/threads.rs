@@ -85,6 +85,7 @@ impl Threads {
             state.alive += 1;
             state.queue.push_back(job);
             drop(state);
+            sync::test_delay();
             let worker = Arc::clone(pool);
             if sync::spawn_named("hedge".to_owned(), move || worker.work()).is_err() {
                 pool.thread_is_missing();
@@ -110,6 +111,7 @@ impl Pool {
                 state.busy += 1;
                 drop(state);
                 job.run();
+                sync::test_delay();
                 state = self.state.lock();
                 state.busy -= 1;
                 continue;
