@@ -73,9 +73,13 @@ pub mod docs;
 
 mod batch;
 mod builder;
+mod cancel;
 mod engine;
+#[cfg(not(flight_group_loom))]
+pub mod err_group;
 mod error;
 mod group;
+pub mod hedge;
 mod landing;
 mod observer;
 mod stats;
@@ -84,9 +88,13 @@ mod write_group;
 
 pub use batch::{BatchCall, BatchStats, Batcher, BatcherBuilder};
 pub use builder::{GroupBuilder, WriteGroupBuilder};
+pub use cancel::{CancelToken, Cancelled};
 pub use engine::Job;
+#[cfg(not(flight_group_loom))]
+pub use err_group::ErrGroup;
 pub use error::{Deadlock, Error, Hop, Panic};
 pub use group::{Call, Group, TimedCall};
+pub use hedge::{Hedge, HedgeError};
 pub use landing::{Landing, Role};
 pub use observer::{Ending, Event, EventKind};
 pub use stats::{FlightInfo, Stats};

@@ -100,3 +100,18 @@ pub(crate) use per_thread;
 pub(crate) fn current_thread() -> Thread {
     checker::thread::current()
 }
+
+/// loom has no scoped threads: what is built on them is checked by shuttle alone.
+#[cfg(flight_group_shuttle)]
+pub(crate) use checker::thread::{Scope, scope};
+
+/// Starts a thread that `scope` joins; the checker knows no names for these.
+#[cfg(flight_group_shuttle)]
+pub(crate) fn spawn_scoped<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    _name: String,
+    body: impl FnOnce() + Send + 'scope,
+) -> std::io::Result<()> {
+    drop(scope.spawn(body));
+    Ok(())
+}

@@ -57,3 +57,14 @@ pub(crate) use per_thread;
 pub(crate) fn current_thread() -> Thread {
     std::thread::current()
 }
+
+pub(crate) use std::thread::{Scope, scope};
+
+/// Starts a named thread that `scope` joins; `Err` where the system has no thread left to give.
+pub(crate) fn spawn_scoped<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: String,
+    body: impl FnOnce() + Send + 'scope,
+) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name).spawn_scoped(scope, body).map(drop)
+}

@@ -4,4 +4,7 @@
 mod support;
 
 mod batch;
+mod cancel;
+mod err_group;
+mod hedge;
 mod spawned;

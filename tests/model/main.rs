@@ -16,13 +16,19 @@ mod loom;
 #[cfg(flight_group_shuttle)]
 mod batch;
 #[cfg(flight_group_shuttle)]
+mod cancel;
+#[cfg(flight_group_shuttle)]
 mod deadlocks;
 #[cfg(flight_group_shuttle)]
 mod detaching;
 #[cfg(flight_group_shuttle)]
+mod err_group;
+#[cfg(flight_group_shuttle)]
 mod failures;
 #[cfg(flight_group_shuttle)]
 mod harness;
+#[cfg(flight_group_shuttle)]
+mod hedge;
 #[cfg(flight_group_shuttle)]
 mod many;
 #[cfg(flight_group_shuttle)]

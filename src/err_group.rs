@@ -1,0 +1,467 @@
+//! Tasks on scoped threads that fail together.
+
+mod crew;
+mod errors;
+
+pub use errors::Errors;
+
+use crate::cancel::CancelToken;
+use crate::engine::panics::{caught, drop_quietly, resume_unwind};
+use crate::sync::{self, Arc};
+use crew::{Admission, Crew, Verdict};
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+
+/// Tasks on scoped threads that fail together: the first error is returned, the others are told to stop.
+///
+/// [`ErrGroup::scope`] hands a group to its closure, waits until all that was [spawned](Self::spawn) on it has
+/// ended, and returns the closure's value, or the first error. Tasks may borrow whatever outlives the scope, as
+/// with [`std::thread::scope`]. Once a task has failed
+///
+/// - the [`CancelToken`] that every task is given is cancelled, its cause saying what the error says;
+/// - tasks that have not started are skipped, and counted ([`skipped`](Self::skipped));
+/// - a `spawn` that blocks for a free place returns at once.
+///
+/// A task that panics counts as failed; the panic goes on with **its own payload** once all tasks have ended, where
+/// `std::thread::scope` replaces it with `"a scoped thread panicked"`.
+///
+/// Threads are started as tasks need them, no more than [`limit`](ErrGroupBuilder::limit), and take one task after
+/// the other: a thousand tasks with a limit of 8 are 8 threads. All have been joined when `scope` returns.
+///
+/// The shape is that of Go's `golang.org/x/sync/errgroup` (first error, limit, `TryGo`) with what
+/// `sourcegraph/conc` added (panics come back, all errors on request).
+///
+/// # Examples
+///
+/// ```
+/// use flight_group::{CancelToken, ErrGroup};
+///
+/// fn count(shard: &[u64], token: &CancelToken) -> Result<u64, String> {
+///     let mut sum = 0;
+///     for row in shard {
+///         token.check().map_err(|cancelled| cancelled.to_string())?;
+///         sum += row.checked_mul(2).ok_or(format!("row {row} is too large"))?;
+///     }
+///     Ok(sum)
+/// }
+///
+/// // Every task writes to its own slot, borrowed from this frame.
+/// let shards = vec![vec![1, 2], vec![3], vec![4, 5, 6]];
+/// let mut sums = vec![0; shards.len()];
+/// let done: Result<(), String> = ErrGroup::scope(|g| {
+///     for (sum, shard) in sums.iter_mut().zip(&shards) {
+///         g.spawn(move |token| {
+///             *sum = count(shard, token)?;
+///             Ok(())
+///         });
+///     }
+/// });
+/// assert_eq!(done, Ok(()));
+/// assert_eq!(sums, [6, 6, 30]);
+///
+/// // The first error comes back, by value; here with what the closure itself returned thrown away.
+/// let failed: Result<u32, String> = ErrGroup::scope(|g| {
+///     g.spawn(|token| count(&[u64::MAX], token).map(drop));
+///     g.spawn(|token| {
+///         let why = token.wait(); // told by the other one's failure
+///         assert_eq!(why.cause().to_string(), format!("row {} is too large", u64::MAX));
+///         Ok(())
+///     });
+///     7
+/// });
+/// assert_eq!(failed.unwrap_err(), format!("row {} is too large", u64::MAX));
+/// ```
+///
+/// A panic, with its payload:
+///
+/// ```
+/// use flight_group::ErrGroup;
+/// use std::panic::catch_unwind;
+///
+/// let payload = catch_unwind(|| {
+///     ErrGroup::scope(|g| {
+///         g.spawn(|_| -> Result<(), String> { std::panic::panic_any(42_u8) });
+///     })
+/// });
+/// assert_eq!(*payload.unwrap_err().downcast::<u8>().unwrap(), 42);
+/// ```
+///
+/// # Limits
+///
+/// Nothing interrupts a task that does not look at its token: the scope waits for it. A task that waits for
+/// something only the scope's closure, or a task not yet admitted, could do waits for ever; no check sees that.
+pub struct ErrGroup<'scope, 'env, E> {
+    threads: &'scope sync::Scope<'scope, 'env>,
+    crew: Arc<Crew<'scope, E>>,
+}
+
+impl<E> ErrGroup<'static, 'static, E> {
+    /// Runs `body` with a group without a limit, blocks until all its tasks have ended, and returns what `body`
+    /// returned.
+    ///
+    /// `E` needs `Display` for the cause that the other tasks see.
+    ///
+    /// # Errors
+    ///
+    /// The error of the task that failed first.
+    ///
+    /// # Panics
+    ///
+    /// With the payload of the first task that panicked, or of `body` if that was earlier, after all tasks have
+    /// ended; an error that was there before is dropped then.
+    pub fn scope<'env, R>(body: impl for<'scope> FnOnce(&ErrGroup<'scope, 'env, E>) -> R) -> Result<R, E>
+    where
+        E: fmt::Display + Send + 'env,
+    {
+        ErrGroupBuilder::default().scope(body)
+    }
+}
+
+impl ErrGroup<'static, 'static, ()> {
+    /// The settings of a group: a limit, a parent token, what a failure does, which errors come back.
+    ///
+    /// ```
+    /// use flight_group::{CancelToken, ErrGroup};
+    ///
+    /// let request = CancelToken::new();
+    /// let outcome = ErrGroup::builder()
+    ///     .limit(4)         // no more than four tasks at a time
+    ///     .parent(&request) // cancelled with the request it works for
+    ///     .scope(|g| {
+    ///         for i in 0..100 {
+    ///             // Blocks while four tasks run; `false` once one has failed: the rest need not be offered.
+    ///             if !g.spawn(move |_| if i == 20 { Err(format!("task {i} failed")) } else { Ok(()) }) {
+    ///                 break;
+    ///             }
+    ///         }
+    ///     });
+    /// assert_eq!(outcome, Err("task 20 failed".to_owned()));
+    /// ```
+    pub fn builder() -> ErrGroupBuilder {
+        ErrGroupBuilder::default()
+    }
+}
+
+impl<'scope, 'env, E: fmt::Display + Send + 'scope> ErrGroup<'scope, 'env, E> {
+    /// Runs `task` on one of the group's threads, and returns whether it was admitted.
+    ///
+    /// Blocks while as many tasks as the [limit](ErrGroupBuilder::limit) allows are running, until one ends or the
+    /// group fails. Without a limit it does not block. `false` means that the group has failed: `task` is dropped
+    /// unrun, and counted as [skipped](Self::skipped). (An admitted task is skipped, too, when the group fails
+    /// before its thread gets to it.)
+    ///
+    /// Called by one of the group's own tasks while the group is full it does not block, which could be for ever:
+    /// it runs `task` itself, at once, in the calling task's place. The same happens where the system has no
+    /// thread to give.
+    ///
+    /// A cancel from elsewhere, by the [parent](ErrGroupBuilder::parent) or through [`token`](Self::token), skips
+    /// nothing: tasks start, see it, and say with an error of their own that they did not do their work. A scope
+    /// that returns `Ok` thus has run every task.
+    ///
+    /// ```
+    /// use flight_group::ErrGroup;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// // A tree, walked by tasks that spawn tasks: the group can be cloned into them.
+    /// fn walk<'scope>(g: &ErrGroup<'scope, '_, String>, depth: u32, leaves: &'scope AtomicU32) {
+    ///     if depth == 0 {
+    ///         leaves.fetch_add(1, Ordering::Relaxed);
+    ///         return;
+    ///     }
+    ///     for _ in 0..2 {
+    ///         let g2 = g.clone();
+    ///         g.spawn(move |_| Ok(walk(&g2, depth - 1, leaves)));
+    ///     }
+    /// }
+    ///
+    /// let leaves = AtomicU32::new(0);
+    /// ErrGroup::builder().limit(3).scope(|g| walk(g, 6, &leaves)).unwrap();
+    /// assert_eq!(leaves.into_inner(), 64);
+    /// ```
+    pub fn spawn(&self, task: impl FnOnce(&CancelToken) -> Result<(), E> + Send + 'scope) -> bool {
+        match self.crew.admit(task) {
+            Admission::Queued => true,
+            Admission::NeedsThread => {
+                self.start_thread();
+                true
+            }
+            Admission::RunHere(task) => {
+                self.crew.run_here(task);
+                true
+            }
+            Admission::Skipped(task) => {
+                drop(task);
+                false
+            }
+        }
+    }
+
+    /// [`spawn`](Self::spawn) without blocking: gives `task` back where it could not be admitted at once.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSpawned::Full`] while as many tasks as the [limit](ErrGroupBuilder::limit) allows are running;
+    /// [`NotSpawned::Failed`] once the group has failed. A task given back is the caller's, and not counted as
+    /// skipped.
+    ///
+    /// ```
+    /// use flight_group::{ErrGroup, err_group::NotSpawned};
+    /// use std::sync::mpsc;
+    ///
+    /// let (release, held) = mpsc::channel::<()>();
+    /// let outcome: Result<(), String> = ErrGroup::builder().limit(1).scope(|g| {
+    ///     g.try_spawn(move |_| held.recv().map_err(|e| e.to_string())).map_err(drop).unwrap();
+    ///     let refused = g.try_spawn(|_| Ok(())).unwrap_err();
+    ///     assert!(matches!(refused, NotSpawned::Full(_)));
+    ///     release.send(()).unwrap();
+    ///
+    ///     g.wait();
+    ///     let mut task = refused.into_task(); // the very closure that was refused
+    ///     while let Err(refused) = g.try_spawn(task) {
+    ///         task = refused.into_task();
+    ///     }
+    /// });
+    /// assert!(outcome.is_ok());
+    /// ```
+    pub fn try_spawn<F>(&self, task: F) -> Result<(), NotSpawned<F>>
+    where
+        F: FnOnce(&CancelToken) -> Result<(), E> + Send + 'scope,
+    {
+        if self.crew.try_admit(task)? {
+            self.start_thread();
+        }
+        Ok(())
+    }
+
+    fn start_thread(&self) {
+        let crew = Arc::clone(&self.crew);
+        let started = sync::spawn_scoped(self.threads, "err-group".to_owned(), move || crew.work());
+        if started.is_err() {
+            self.crew.thread_is_missing();
+        }
+    }
+
+    /// Blocks until every task admitted so far, and whatever they spawned, has ended: `true` if none has failed.
+    ///
+    /// The group can be used on, unless it has failed. The scope waits by itself at its end; this is for rounds.
+    ///
+    /// # Panics
+    ///
+    /// When called by one of the group's own tasks, which would wait for itself.
+    #[track_caller]
+    pub fn wait(&self) -> bool {
+        assert!(!self.crew.is_own_task(), "wait was called by one of the group's own tasks: it would wait for itself");
+        self.crew.wait()
+    }
+}
+
+impl<E> ErrGroup<'_, '_, E> {
+    /// The token the tasks are given: cancelled by the first failure, with the parent, and when the scope ends.
+    ///
+    /// Its cause is the first error's message, the panic's message (`the work panicked: ..`), the parent's cause,
+    /// or `the scope of the error group has ended`.
+    pub fn token(&self) -> &CancelToken {
+        self.crew.token()
+    }
+
+    /// How many tasks were dropped unrun because another one had failed.
+    pub fn skipped(&self) -> usize {
+        self.crew.skipped()
+    }
+}
+
+// A panic of a task, or of the scope's closure, leaves the group failed, and in order.
+impl<E> UnwindSafe for ErrGroup<'_, '_, E> {}
+impl<E> RefUnwindSafe for ErrGroup<'_, '_, E> {}
+
+/// Another handle to the same group, to be moved into its tasks.
+impl<E> Clone for ErrGroup<'_, '_, E> {
+    fn clone(&self) -> Self {
+        Self { threads: self.threads, crew: Arc::clone(&self.crew) }
+    }
+}
+
+impl<E> fmt::Debug for ErrGroup<'_, '_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrGroup").field("token", self.token()).field("skipped", &self.skipped()).finish()
+    }
+}
+
+/// The settings of an [`ErrGroup`], made by [`ErrGroup::builder`].
+#[derive(Debug, Clone, Default)]
+#[must_use = "settings do nothing until `scope` is called"]
+pub struct ErrGroupBuilder {
+    limit: Option<usize>,
+    parent: Option<CancelToken>,
+    keep_going: bool,
+}
+
+impl ErrGroupBuilder {
+    /// At most `tasks` run at a time, on as many threads; further calls of [`ErrGroup::spawn`] block. Without
+    /// this every task gets a thread at once.
+    ///
+    /// # Panics
+    ///
+    /// If `tasks` is 0: nothing could ever run.
+    #[track_caller]
+    pub fn limit(mut self, tasks: usize) -> Self {
+        assert!(tasks > 0, "the limit of an error group must be at least 1 task, got 0");
+        self.limit = Some(tasks);
+        self
+    }
+
+    /// The group's token becomes a [child](CancelToken::child) of `token`: cancelled with it, and with its cause.
+    pub fn parent(mut self, token: &CancelToken) -> Self {
+        self.parent = Some(token.clone());
+        self
+    }
+
+    /// An error stops nobody: no cancel, nothing skipped, every task runs. (A panic still stops the group.)
+    ///
+    /// Together with [`all_errors`](Self::all_errors) this is what `sourcegraph/conc`'s pools do by default.
+    pub fn keep_going(mut self) -> Self {
+        self.keep_going = true;
+        self
+    }
+
+    /// Asks for every error instead of the first: [`scope`](AllErrors::scope) then fails with [`Errors`].
+    pub fn all_errors(self) -> AllErrors {
+        AllErrors { settings: self }
+    }
+
+    /// Runs `body` with the group; see [`ErrGroup::scope`].
+    ///
+    /// # Errors
+    ///
+    /// The error of the task that failed first.
+    ///
+    /// # Panics
+    ///
+    /// As [`ErrGroup::scope`].
+    pub fn scope<'env, R, E>(self, body: impl for<'scope> FnOnce(&ErrGroup<'scope, 'env, E>) -> R) -> Result<R, E>
+    where
+        E: fmt::Display + Send + 'env,
+    {
+        let (returned, mut verdict) = self.run(false, body);
+        match verdict.errors.pop() {
+            Some(error) => Err(error),
+            None => Ok(returned),
+        }
+    }
+
+    fn run<'env, R, E>(
+        self,
+        keep_all: bool,
+        body: impl for<'scope> FnOnce(&ErrGroup<'scope, 'env, E>) -> R,
+    ) -> (R, Verdict<E>)
+    where
+        E: fmt::Display + Send + 'env,
+    {
+        let token = self.parent.map_or_else(CancelToken::new, |parent| parent.child());
+        let (returned, mut verdict) = sync::scope(|threads| {
+            let crew = Arc::new(Crew::new(token, self.limit.unwrap_or(usize::MAX), self.keep_going, keep_all));
+            let group = ErrGroup { threads, crew };
+            let returned = caught(|| body(&group)).map_err(|payload| group.crew.panicked(payload)).ok();
+            (returned, group.crew.close())
+        });
+        // Only here, after the scope has joined its threads.
+        if let Some(payload) = verdict.panic.take() {
+            drop_quietly((returned, verdict));
+            resume_unwind(payload);
+        }
+        (returned.expect("a body that returns nothing has panicked"), verdict)
+    }
+}
+
+/// The settings of an [`ErrGroup`] whose every error is wanted, made by [`ErrGroupBuilder::all_errors`].
+#[derive(Debug, Clone)]
+#[must_use = "settings do nothing until `scope` is called"]
+pub struct AllErrors {
+    settings: ErrGroupBuilder,
+}
+
+impl AllErrors {
+    /// Runs `body` with the group; see [`ErrGroup::scope`].
+    ///
+    /// # Errors
+    ///
+    /// All errors that tasks returned, in the order in which they failed, and the number of tasks skipped.
+    ///
+    /// # Panics
+    ///
+    /// As [`ErrGroup::scope`].
+    ///
+    /// ```
+    /// use flight_group::ErrGroup;
+    ///
+    /// let outcome = ErrGroup::builder().keep_going().all_errors().scope(|g| {
+    ///     for i in 0..4 {
+    ///         g.spawn(move |_| if i % 2 == 0 { Ok(()) } else { Err(format!("shard {i} is down")) });
+    ///     }
+    /// });
+    /// let errors = outcome.unwrap_err();
+    /// assert_eq!(errors.iter().count(), 2);
+    /// assert_eq!(errors.skipped(), 0, "nobody is skipped when the group keeps going");
+    ///
+    /// let outcome = ErrGroup::builder().limit(1).all_errors().scope(|g| {
+    ///     g.spawn(|_| Err("disk full"));
+    ///     g.wait();
+    ///     g.spawn(|_| Ok(()));
+    /// });
+    /// let errors = outcome.unwrap_err();
+    /// assert_eq!(errors.to_string(), "1 task failed, 1 skipped: disk full");
+    /// assert_eq!(errors.into_vec(), ["disk full"]);
+    /// ```
+    pub fn scope<'env, R, E>(
+        self,
+        body: impl for<'scope> FnOnce(&ErrGroup<'scope, 'env, E>) -> R,
+    ) -> Result<R, Errors<E>>
+    where
+        E: fmt::Display + Send + 'env,
+    {
+        let (returned, verdict) = self.settings.run(true, body);
+        match Errors::new(verdict.errors, verdict.skipped) {
+            Some(errors) => Err(errors),
+            None => Ok(returned),
+        }
+    }
+}
+
+/// Why [`ErrGroup::try_spawn`] gave the task back.
+pub enum NotSpawned<F> {
+    /// As many tasks as the limit allows are running.
+    Full(F),
+    /// The group has failed: no further task will be admitted.
+    Failed(F),
+}
+
+impl<F> NotSpawned<F> {
+    /// The task that was given back, to be offered again or run elsewhere.
+    pub fn into_task(self) -> F {
+        match self {
+            Self::Full(task) | Self::Failed(task) => task,
+        }
+    }
+
+    /// Whether the group has failed, so that offering the task again is of no use.
+    pub fn is_failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
+impl<F> fmt::Debug for NotSpawned<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_failed() { "Failed(..)" } else { "Full(..)" })
+    }
+}
+
+impl<F> fmt::Display for NotSpawned<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "as many tasks as the error group's limit allows are running",
+            Self::Failed(_) => "the error group has failed and admits no more tasks",
+        })
+    }
+}
+
+impl<F> std::error::Error for NotSpawned<F> {}

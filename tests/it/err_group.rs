@@ -1,0 +1,596 @@
+//! `ErrGroup`: the first error comes back, the rest are told, skipped or joined, and panics keep their payload.
+
+use crate::support::{guarded, until};
+use flight_group::err_group::{Errors, NotSpawned};
+use flight_group::{CancelToken, ErrGroup};
+use proptest::prelude::*;
+use std::collections::HashSet;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, panic_any, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::thread;
+
+type Outcome = Result<(), String>;
+
+#[test]
+fn auto_traits_are_pinned() {
+    fn shared<T: Send + Sync + UnwindSafe + RefUnwindSafe + Clone + fmt::Debug>() {}
+    fn error<T: std::error::Error + Send + Sync + Clone + PartialEq>() {}
+    shared::<ErrGroup<'_, '_, String>>();
+    error::<Errors<std::num::ParseIntError>>();
+}
+
+/// x/sync errgroup: `TestZeroGroup` (after every task, `Wait` says whether anything has failed so far; the scope
+/// returns the first error of the list).
+#[test]
+fn wait_after_every_task_and_the_first_error_at_the_end() {
+    guarded(|| {
+        for errors in [&[][..], &[None], &[Some("1")], &[Some("1"), None], &[Some("1"), None, Some("2")]] {
+            let first = errors.iter().flatten().next();
+            let outcome: Result<(), &str> = ErrGroup::scope(|g| {
+                let mut failed = false;
+                for error in errors {
+                    failed |= error.is_some();
+                    g.spawn(move |_| error.map_or(Ok(()), Err));
+                    assert_eq!(g.wait(), !failed);
+                }
+            });
+            assert_eq!(outcome.err(), first.copied());
+        }
+    });
+}
+
+/// x/sync errgroup: `TestWithContext`, `TestCancelCause` (the token is cancelled when the group ends, with the first
+/// error as its cause where there is one).
+#[test]
+fn the_token_is_cancelled_with_the_first_errors_message_or_the_scopes_end() {
+    guarded(|| {
+        for (errors, cause) in [
+            (&[][..], "the scope of the error group has ended"),
+            (&[None], "the scope of the error group has ended"),
+            (&[Some("doomed")], "doomed"),
+            (&[Some("doomed"), None], "doomed"),
+        ] {
+            let mut token = CancelToken::new();
+            let outcome: Result<(), &str> = ErrGroup::scope(|g| {
+                token = g.token().clone();
+                assert!(!token.is_cancelled());
+                for error in errors {
+                    let _ = g.try_spawn(move |_| error.map_or(Ok(()), Err));
+                }
+            });
+            assert_eq!(outcome.is_err(), cause == "doomed");
+            assert_eq!(token.cause().unwrap().to_string(), cause);
+        }
+    });
+}
+
+/// x/sync errgroup: `TestTryGo` (as many as the limit allows, then refused, and admitted again afterwards).
+#[test]
+fn try_spawn_admits_as_many_as_the_limit_allows() {
+    guarded(|| {
+        let (release, held) = mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let task = |_: &CancelToken| held.lock().unwrap().recv().map_err(|e| e.to_string());
+        let outcome: Outcome = ErrGroup::builder().limit(42).scope(|g| {
+            for _ in 0..42 {
+                g.try_spawn(task).unwrap();
+            }
+            assert!(matches!(g.try_spawn(task), Err(NotSpawned::Full(_))));
+            for _ in 0..42 {
+                release.send(()).unwrap();
+            }
+            assert!(g.wait());
+            g.try_spawn(task).unwrap();
+            release.send(()).unwrap();
+        });
+        assert_eq!(outcome, Ok(()));
+    });
+}
+
+/// x/sync errgroup: `TestGoLimit`; conc: `TestErrorPool/limit`. And no more threads than the limit, however many tasks.
+#[test]
+fn never_more_tasks_nor_threads_than_the_limit() {
+    guarded(|| {
+        for limit in [1, 3, 10] {
+            let (active, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let threads = Mutex::new(HashSet::new());
+            let outcome: Outcome = ErrGroup::builder().limit(limit).scope(|g| {
+                for _ in 0..=1_024 {
+                    let admitted = g.spawn(|_| {
+                        most.fetch_max(active.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        threads.lock().unwrap().insert(thread::current().id());
+                        thread::yield_now();
+                        active.fetch_sub(1, Ordering::SeqCst);
+                        Ok(())
+                    });
+                    assert!(admitted);
+                }
+            });
+            assert_eq!(outcome, Ok(()));
+            assert!(most.into_inner() <= limit);
+            assert!(threads.into_inner().unwrap().len() <= limit, "threads are reused");
+        }
+    });
+}
+
+/// Without a limit every task has its thread: tasks that wait for each other get on.
+#[test]
+fn without_a_limit_all_tasks_run_at_once() {
+    guarded(|| {
+        let all = Barrier::new(20);
+        let outcome: Outcome = ErrGroup::scope(|g| {
+            for _ in 0..20 {
+                g.spawn(|_| {
+                    all.wait();
+                    Ok(())
+                });
+            }
+        });
+        assert_eq!(outcome, Ok(()));
+    });
+}
+
+/// x/sync errgroup: `ExampleGroup_parallel` (results go to slots of the caller's frame).
+#[test]
+fn tasks_borrow_from_the_frame_around_the_scope() {
+    guarded(|| {
+        let words = ["web", "image", "video"];
+        let mut found = vec![String::new(); words.len()];
+        let returned = ErrGroup::scope(|g| {
+            for (slot, word) in found.iter_mut().zip(&words) {
+                g.spawn(move |_| {
+                    *slot = format!("{word} result");
+                    Ok::<(), String>(())
+                });
+            }
+            "what the closure returned"
+        });
+        assert_eq!(returned, Ok("what the closure returned"));
+        assert_eq!(found, ["web result", "image result", "video result"]);
+    });
+}
+
+/// conc: `TestContextPool/WithFirstError_and_WithCancelOnError` (who is told by the first failure does not replace it).
+#[test]
+fn the_first_error_is_returned_though_others_follow() {
+    guarded(|| {
+        let outcome: Outcome = ErrGroup::scope(|g| {
+            for _ in 0..3 {
+                g.spawn(|token| Err(format!("told: {}", token.wait().cause())));
+            }
+            g.spawn(|_| Err("first".to_owned()));
+        });
+        assert_eq!(outcome, Err("first".to_owned()));
+    });
+}
+
+/// conc: `TestErrorPool/wait_error_is_all_returned_errors`, `TestContextPool/WithCancelOnError`.
+#[test]
+fn all_errors_come_back_in_the_order_of_failing() {
+    guarded(|| {
+        let outcome: Result<(), Errors<String>> = ErrGroup::builder().all_errors().scope(|g| {
+            g.spawn(|token| Err(format!("told: {}", token.wait().cause())));
+            g.spawn(|_| Err("first".to_owned()));
+            g.spawn(|_| Ok(()));
+        });
+        let errors = outcome.unwrap_err();
+        assert_eq!(errors.first(), "first");
+        assert_eq!(errors.iter().collect::<Vec<_>>(), ["first", "told: first"]);
+        let text = errors.to_string();
+        assert!(text.starts_with("2 tasks failed") && text.ends_with(": first; told: first"), "{text}");
+    });
+}
+
+/// conc: `TestContextPool/no_WithCancelOnError` (an error need not stop the others).
+#[test]
+fn a_group_that_keeps_going_runs_every_task_and_tells_nobody() {
+    guarded(|| {
+        let ran = AtomicUsize::new(0);
+        let outcome: Result<(), Errors<String>> = ErrGroup::builder().limit(1).keep_going().all_errors().scope(|g| {
+            for i in 0..10 {
+                let ran = &ran;
+                assert!(g.spawn(move |token| {
+                    ran.fetch_add(1, Ordering::SeqCst);
+                    assert!(!token.is_cancelled());
+                    if i % 5 == 0 { Err(i.to_string()) } else { Ok(()) }
+                }));
+            }
+            assert!(!g.wait());
+        });
+        assert_eq!(outcome.unwrap_err().into_vec(), ["0", "5"]);
+        assert_eq!(ran.into_inner(), 10);
+
+        let first: Outcome = ErrGroup::builder().limit(1).keep_going().scope(|g| {
+            g.spawn(|_| Err("1".to_owned()));
+            g.spawn(|_| Err("2".to_owned()));
+        });
+        assert_eq!(first, Err("1".to_owned()));
+    });
+}
+
+#[test]
+fn tasks_not_started_when_the_group_fails_are_dropped_unrun_and_counted() {
+    guarded(|| {
+        let alive = Arc::new(());
+        let outcome: Result<(), Errors<&str>> = ErrGroup::builder().limit(1).all_errors().scope(|g| {
+            g.spawn(|_| Err("no"));
+            assert!(!g.wait());
+            for _ in 0..5 {
+                let alive = Arc::clone(&alive);
+                assert!(!g.spawn(move |_| {
+                    drop(alive);
+                    unreachable!("a skipped task ran")
+                }));
+            }
+            assert_eq!(g.skipped(), 5);
+            assert_eq!(Arc::strong_count(&alive), 1, "dropped before spawn returned");
+            let refused = g.try_spawn(|_| Ok(())).unwrap_err();
+            assert!(refused.is_failed());
+            assert_eq!(g.skipped(), 5, "a task given back is not skipped");
+        });
+        assert_eq!(outcome.unwrap_err().skipped(), 5);
+    });
+}
+
+/// A `spawn` blocked at the limit returns when the group fails, though no place becomes free: the failing task runs in
+/// the place of one that goes on until the blocked call has returned.
+#[test]
+fn a_failure_ends_the_wait_for_admission() {
+    guarded(|| {
+        let returned = AtomicBool::new(false);
+        let outcome: Outcome = ErrGroup::builder().limit(1).scope(|g| {
+            let (g2, returned) = (g.clone(), &returned);
+            g.spawn(move |_| {
+                g2.spawn(|_| Err("failed".to_owned()));
+                until(|| returned.load(Ordering::SeqCst));
+                Ok(())
+            });
+            assert!(!g.spawn(|_| unreachable!("a skipped task ran")));
+            returned.store(true, Ordering::SeqCst);
+        });
+        assert_eq!(outcome, Err("failed".to_owned()));
+    });
+}
+
+/// conc: `TestErrorPool/propagates_panics`, `TestWaitGroup/panic`; here with the payload itself, after all have ended.
+#[test]
+fn a_panic_is_re_raised_with_its_own_payload_after_all_have_ended() {
+    guarded(|| {
+        // Nobody is skipped: the panic comes when all have started.
+        let (ended, started) = (AtomicUsize::new(0), Barrier::new(10));
+        let payload = catch_unwind(AssertUnwindSafe(|| {
+            ErrGroup::scope(|g| {
+                for i in 0..10_u64 {
+                    let (ended, started) = (&ended, &started);
+                    g.spawn(move |token| -> Outcome {
+                        started.wait();
+                        if i == 5 {
+                            panic_any(i);
+                        }
+                        let told = token.wait();
+                        assert_eq!(told.cause().to_string(), "the work panicked: a payload that is not a string");
+                        ended.fetch_add(1, Ordering::SeqCst);
+                        Ok(())
+                    });
+                }
+            })
+        }))
+        .unwrap_err();
+        assert_eq!(*payload.downcast::<u64>().unwrap(), 5);
+        assert_eq!(ended.into_inner(), 9);
+    });
+}
+
+/// conc: `TestWaitGroup/panic/one_is_propagated`, `nonpanics_do_not_overwrite_panic`: a panic outranks errors, the
+/// first one outranks later ones.
+#[test]
+fn the_first_panic_outranks_everything_else() {
+    guarded(|| {
+        let payload = catch_unwind(|| {
+            ErrGroup::scope(|g| {
+                g.spawn(|_| Err("an error".to_owned()));
+                g.wait();
+            })
+        });
+        assert_eq!(payload.unwrap(), Err("an error".to_owned()));
+
+        let payload = catch_unwind(|| {
+            ErrGroup::scope(|g| {
+                g.spawn(|token| {
+                    token.wait();
+                    panic!("second")
+                });
+                g.spawn(|token| {
+                    token.wait();
+                    Err("an error".to_owned())
+                });
+                g.spawn(|_| panic!("first"));
+            })
+        });
+        assert_eq!(*payload.unwrap_err().downcast::<&str>().unwrap(), "first");
+    });
+}
+
+#[test]
+fn a_panic_of_the_scopes_closure_stops_the_tasks_and_goes_on_after_them() {
+    guarded(|| {
+        let (told, started) = (AtomicBool::new(false), Barrier::new(2));
+        let payload = catch_unwind(AssertUnwindSafe(|| {
+            ErrGroup::scope(|g| -> () {
+                g.spawn(|token| {
+                    started.wait();
+                    let cause = token.wait().cause().to_string();
+                    told.store(cause == "the work panicked: closure", Ordering::SeqCst);
+                    Err("told".to_owned())
+                });
+                started.wait();
+                panic!("closure")
+            })
+        }))
+        .unwrap_err();
+        assert_eq!(*payload.downcast::<&str>().unwrap(), "closure");
+        assert!(told.into_inner());
+    });
+}
+
+/// conc: `TestContextPool/context_error_propagates` (a cancel from outside reaches the tasks, and what they make of it
+/// comes back). None is skipped: a scope that returns `Ok` has run every task.
+#[test]
+fn a_parents_cancel_reaches_tasks_and_skips_none() {
+    guarded(|| {
+        let request = CancelToken::new();
+        request.cancel("the user went away");
+        let ran = AtomicUsize::new(0);
+        let outcome: Outcome = ErrGroup::builder().limit(1).parent(&request).scope(|g| {
+            for _ in 0..3 {
+                g.spawn(|token| {
+                    assert_eq!(token.cause().unwrap().to_string(), "the user went away");
+                    ran.fetch_add(1, Ordering::SeqCst);
+                    Ok(())
+                });
+            }
+            g.wait();
+            g.spawn(|token| token.check().map_err(|e| e.to_string()));
+        });
+        assert_eq!(outcome, Err("cancelled: the user went away".to_owned()));
+        assert_eq!(ran.into_inner(), 3);
+
+        let outer = CancelToken::new();
+        let failed: Outcome = ErrGroup::builder().parent(&outer).scope(|g| {
+            g.spawn(|_| Err("mine".to_owned()));
+        });
+        assert!(failed.is_err() && !outer.is_cancelled(), "a failure stays in its group");
+    });
+}
+
+/// x/sync errgroup and conc block for ever here: the only place is the spawning task's own.
+#[test]
+fn a_task_that_spawns_into_a_full_group_runs_the_new_task_itself() {
+    guarded(|| {
+        let order = Mutex::new(Vec::new());
+        let outcome: Outcome = ErrGroup::builder().limit(1).scope(|g| {
+            let (g2, order) = (g.clone(), &order);
+            g.spawn(move |_| {
+                order.lock().unwrap().push("outer begins");
+                assert!(g2.spawn(move |_| {
+                    order.lock().unwrap().push("inner");
+                    Ok(())
+                }));
+                order.lock().unwrap().push("outer ends");
+                Ok(())
+            });
+        });
+        assert_eq!(outcome, Ok(()));
+        assert_eq!(order.into_inner().unwrap(), ["outer begins", "inner", "outer ends"]);
+    });
+}
+
+#[test]
+fn wait_in_a_task_is_a_panic_and_not_a_hang() {
+    guarded(|| {
+        let payload = catch_unwind(|| {
+            ErrGroup::scope(|g| {
+                let g2 = g.clone();
+                g.spawn(move |_| -> Outcome {
+                    g2.wait();
+                    Ok(())
+                });
+            })
+        })
+        .unwrap_err();
+        let message = payload.downcast::<&str>().unwrap();
+        assert_eq!(*message, "wait was called by one of the group's own tasks: it would wait for itself");
+    });
+}
+
+/// A group inside a task of a group: the inner one's blocking calls are not taken for the outer one's.
+#[test]
+fn groups_nest() {
+    guarded(|| {
+        let total = AtomicUsize::new(0);
+        let outcome: Outcome = ErrGroup::builder().limit(2).scope(|outer| {
+            for _ in 0..4 {
+                let total = &total;
+                outer.spawn(move |token| {
+                    ErrGroup::builder().limit(1).parent(token).scope(|inner| {
+                        for _ in 0..5 {
+                            inner.spawn(|_| {
+                                total.fetch_add(1, Ordering::SeqCst);
+                                Ok(())
+                            });
+                        }
+                        assert!(inner.wait());
+                    })
+                });
+            }
+        });
+        assert_eq!(outcome, Ok(()));
+        assert_eq!(total.into_inner(), 20);
+    });
+}
+
+#[test]
+fn a_limit_of_zero_is_refused_by_name() {
+    let payload = catch_unwind(|| ErrGroup::builder().limit(0)).unwrap_err();
+    assert_eq!(*payload.downcast::<&str>().unwrap(), "the limit of an error group must be at least 1 task, got 0");
+}
+
+/// Bombs: an error whose `Display` or `Drop` panics, and a task whose captures panic when they are dropped unrun.
+#[test]
+fn user_types_that_panic_strand_nobody() {
+    struct Bomb {
+        on_display: bool,
+        on_drop: bool,
+    }
+    impl fmt::Display for Bomb {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            assert!(!self.on_display, "boom in display");
+            f.write_str("bomb")
+        }
+    }
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if self.on_drop && !thread::panicking() {
+                panic!("boom in drop");
+            }
+        }
+    }
+
+    guarded(|| {
+        let payload = catch_unwind(|| {
+            ErrGroup::scope(|g| {
+                g.spawn(|_| Err(Bomb { on_display: true, on_drop: false }));
+            })
+        });
+        assert_eq!(*payload.err().unwrap().downcast::<&str>().unwrap(), "boom in display");
+
+        // The second error is not wanted: its drop harms neither the thread nor the scope.
+        let outcome = ErrGroup::scope(|g| {
+            g.spawn(|token| {
+                token.wait();
+                Err(Bomb { on_display: false, on_drop: true })
+            });
+            g.spawn(|_| Err(Bomb { on_display: false, on_drop: false }));
+        });
+        assert!(!outcome.unwrap_err().on_drop);
+
+        // Dropped unrun in `spawn`: a panic of the closure that called it.
+        let payload = catch_unwind(|| {
+            ErrGroup::scope(|g| {
+                g.spawn(|_| Err("no"));
+                g.wait();
+                let bomb = Bomb { on_display: false, on_drop: true };
+                g.spawn(move |_| {
+                    let _bomb = &bomb;
+                    Ok(())
+                });
+            })
+        });
+        assert_eq!(*payload.unwrap_err().downcast::<&str>().unwrap(), "boom in drop");
+    });
+}
+
+/// All threads have been joined when the scope returns: what they keep in thread-locals is gone soon after.
+#[test]
+fn threads_end_with_the_scope() {
+    struct Alive(Arc<AtomicUsize>);
+    impl Drop for Alive {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    thread_local!(static ALIVE: std::cell::RefCell<Option<Alive>> = const { std::cell::RefCell::new(None) });
+
+    guarded(|| {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let outcome: Outcome = ErrGroup::builder().limit(4).scope(|g| {
+            for _ in 0..50 {
+                let alive = Arc::clone(&alive);
+                g.spawn(move |_| {
+                    ALIVE.with_borrow_mut(|slot| {
+                        slot.get_or_insert_with(|| {
+                            alive.fetch_add(1, Ordering::SeqCst);
+                            Alive(alive)
+                        });
+                    });
+                    Ok(())
+                });
+            }
+        });
+        assert_eq!(outcome, Ok(()));
+        until(|| alive.load(Ordering::SeqCst) == 0);
+        assert_eq!(Arc::strong_count(&alive), 1);
+    });
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Does {
+    Work,
+    Fail,
+    Panic,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Any list of tasks under any limit. Every task runs, is skipped or is refused, once; a failed group says so, with
+    /// the panic before the error; a group of one place is exactly "in turn, until the first failure".
+    #[test]
+    fn every_list_of_tasks_adds_up(
+        tasks in prop::collection::vec(prop_oneof![4 => Just(Does::Work), 1 => Just(Does::Fail), 1 => Just(Does::Panic)], 0..12),
+        limit in 1..4_usize,
+        keep_going: bool,
+    ) {
+        let ran = Mutex::new(Vec::new());
+        let mut skipped = 0;
+        let mut builder = ErrGroup::builder().limit(limit);
+        if keep_going {
+            builder = builder.keep_going();
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| builder.all_errors().scope(|g| {
+            for (i, task) in tasks.iter().enumerate() {
+                let ran = &ran;
+                g.spawn(move |_| {
+                    ran.lock().unwrap().push(i);
+                    match task {
+                        Does::Work => Ok(()),
+                        Does::Fail => Err(i),
+                        // Without the hook: two hundred cases would fill the screen.
+                        Does::Panic => resume_unwind(Box::new(i)),
+                    }
+                });
+            }
+            g.wait();
+            skipped = g.skipped();
+        })));
+        let mut ran = ran.into_inner().unwrap();
+        prop_assert_eq!(ran.len() + skipped, tasks.len());
+
+        let stops = |does: &Does| *does == Does::Panic || *does == Does::Fail && !keep_going;
+        let of = |kind: Does, ran: &[usize]| ran.iter().copied().filter(|&i| tasks[i] == kind).collect::<Vec<_>>();
+        let (failed, panicked) = (of(Does::Fail, &ran), of(Does::Panic, &ran));
+        match outcome {
+            Ok(Ok(())) => prop_assert!(failed.is_empty() && panicked.is_empty() && skipped == 0),
+            Ok(Err(errors)) => {
+                prop_assert!(panicked.is_empty());
+                prop_assert_eq!(errors.skipped(), skipped);
+                let mut errors = errors.into_vec();
+                errors.sort_unstable();
+                let mut failed = failed;
+                failed.sort_unstable();
+                prop_assert_eq!(errors, failed);
+            }
+            Err(payload) => prop_assert!(panicked.contains(payload.downcast_ref::<usize>().unwrap())),
+        }
+        if limit == 1 {
+            let first_stop = tasks.iter().position(stops).map_or(tasks.len(), |i| i + 1);
+            prop_assert_eq!(ran, (0..first_stop).collect::<Vec<_>>());
+        } else {
+            ran.sort_unstable();
+            ran.dedup();
+            prop_assert_eq!(ran.len() + skipped, tasks.len(), "no task ran twice");
+        }
+    }
+}
