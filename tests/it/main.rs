@@ -1,10 +1,14 @@
 //! The promises of `flight-group`, kept: one module per promise or feature.
 #![cfg(not(any(flight_group_shuttle, flight_group_loom)))]
 
-mod support;
-
 mod batch;
 mod cancel;
 mod err_group;
 mod hedge;
+mod p1_one_at_a_time;
+mod p2_overlap;
+mod p3_fresh;
+mod p4_newest_wins;
+mod p5_a_panic_strands_nobody;
 mod spawned;
+mod support;

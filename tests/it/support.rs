@@ -1,31 +1,302 @@
-//! Waiting for conditions, never for time; a hang fails within seconds.
+//! What the tests share: nobody sleeps in hope, and nobody hangs for longer than seconds.
+//!
+//! A test that has to be somewhere waits for it to be so ([`until`]), every test that could hang runs under a
+//! watchdog ([`within`]), and closures stay in the air exactly as long as the test says ([`Held`]).
 
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use flight_group::{Group, WriteGroup};
+use std::any::Any;
+use std::cell::RefCell;
+use std::hash::{BuildHasher, Hash};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Condvar, Mutex, Once};
+use std::thread::{JoinHandle, spawn, yield_now};
+use std::time::Duration;
 
-const TOO_LONG: Duration = Duration::from_secs(20);
+/// How long a test may take before it counts as hung. Two busy cores and a build with delays are well below.
+const PATIENCE: Duration = Duration::from_secs(25);
 
-/// Runs `body` on a thread of its own, and fails if it has not ended after [`TOO_LONG`].
-#[track_caller]
-pub(crate) fn guarded<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> R {
-    let (tx, rx) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        let result = body();
-        let _ = tx.send(());
-        result
+/// Long enough never to pass in a test that is not hung.
+pub(crate) const AGES: Duration = Duration::from_secs(3600);
+
+/// Short enough to wait for in earnest.
+pub(crate) const SOON: Duration = Duration::from_millis(5);
+
+/// Runs a test's body on a thread of its own, and fails if it has not ended within [`PATIENCE`].
+pub(crate) fn within<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, ended) = channel();
+    let thread = spawn(move || {
+        let result = catch_unwind(AssertUnwindSafe(body));
+        let _ = done.send(());
+        result.unwrap_or_else(|payload| resume_unwind(payload))
     });
-    if let Err(mpsc::RecvTimeoutError::Timeout) = rx.recv_timeout(TOO_LONG) {
-        panic!("the test hangs");
+    match ended.recv_timeout(PATIENCE) {
+        Ok(()) | Err(RecvTimeoutError::Disconnected) => finish(thread),
+        Err(RecvTimeoutError::Timeout) => panic!("hangs: not done after {PATIENCE:?}"),
     }
-    thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
 }
 
-/// Blocks until `condition` holds, and fails if it does not within [`TOO_LONG`].
-#[track_caller]
-pub(crate) fn until(mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < TOO_LONG, "the condition never came true");
-        std::thread::sleep(Duration::from_micros(100));
+/// [`within`], under the name the companions' tests know it by.
+pub(crate) fn guarded<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
+    within(body)
+}
+
+/// Joins, and lets the thread's panic go on here.
+pub(crate) fn finish<T>(thread: JoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|payload| resume_unwind(payload))
+}
+
+/// Waits until it is so. A watchdog ends the wait that has no end.
+pub(crate) fn until(mut so: impl FnMut() -> bool) {
+    while !so() {
+        yield_now();
+    }
+}
+
+/// Passed by nobody until it is opened; then by everybody, at once.
+#[derive(Default)]
+pub(crate) struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(crate) fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        *self.open.lock().unwrap()
+    }
+
+    pub(crate) fn pass(&self) {
+        let mut open = self.open.lock().unwrap();
+        while !*open {
+            open = self.opened.wait(open).unwrap();
+        }
+    }
+}
+
+/// A call whose closure is running, and runs until [`release`](Held::release).
+pub(crate) struct Held<T> {
+    gate: Arc<Gate>,
+    thread: JoinHandle<T>,
+}
+
+/// What a held closure calls to say that it runs, and to stay.
+pub(crate) type Stay = Arc<dyn Fn() + Send + Sync>;
+
+impl<T: Send + 'static> Held<T> {
+    /// Makes the call on a thread of its own, and returns once its closure has called `stay`.
+    pub(crate) fn start(call: impl FnOnce(Stay) -> T + Send + 'static) -> Self {
+        let held = Self::begin(call);
+        held.1.pass();
+        held.0
+    }
+
+    /// Makes the call and returns at once, with the gate that opens when its closure has called `stay`.
+    pub(crate) fn begin(call: impl FnOnce(Stay) -> T + Send + 'static) -> (Self, Arc<Gate>) {
+        let (entered, gate) = (Gate::new(), Gate::new());
+        let stay: Stay = {
+            let (entered, gate) = (entered.clone(), gate.clone());
+            Arc::new(move || {
+                entered.open();
+                gate.pass();
+            })
+        };
+        (Self { gate, thread: spawn(move || call(stay)) }, entered)
+    }
+
+    /// Lets the closure go on, and returns what the call returned.
+    pub(crate) fn release(self) -> T {
+        self.gate.open();
+        finish(self.thread)
+    }
+
+    /// As [`release`](Self::release), with the call's panic as a value.
+    pub(crate) fn release_caught(self) -> std::thread::Result<T> {
+        self.gate.open();
+        self.thread.join()
+    }
+
+    /// Lets the closure go on; the call is joined later.
+    pub(crate) fn let_go(&self) {
+        self.gate.open();
+    }
+
+    pub(crate) fn has_returned(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// What the tests need of both groups.
+pub(crate) trait Counts<K> {
+    fn waiting(&self, key: &K) -> usize;
+    fn flying(&self) -> usize;
+    /// Calls that have boarded so far, as leaders or followers; grows by one each time one does.
+    fn boarded(&self) -> u64;
+}
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Counts<K> for Group<K, V, E, S> {
+    fn waiting(&self, key: &K) -> usize {
+        self.followers(key)
+    }
+    fn flying(&self) -> usize {
+        self.in_flight()
+    }
+    fn boarded(&self) -> u64 {
+        self.stats().led + self.stats().joined
+    }
+}
+
+impl<K: Hash + Eq, V, E, S: BuildHasher> Counts<K> for WriteGroup<K, V, E, S> {
+    fn waiting(&self, key: &K) -> usize {
+        self.followers(key)
+    }
+    fn flying(&self) -> usize {
+        self.in_flight()
+    }
+    fn boarded(&self) -> u64 {
+        self.stats().led + self.stats().joined
+    }
+}
+
+/// Waits until exactly `n` callers wait for the key.
+pub(crate) fn until_waiting<K>(group: &impl Counts<K>, key: &K, n: usize) {
+    until(|| group.waiting(key) == n);
+}
+
+/// Starts `n` calls, each on its own thread, one after the other: the next when the last is waiting. Their order
+/// of arrival is their index. Assumes that nobody waits for the key yet and that a flight is in the air.
+pub(crate) fn line_up<K, G, T>(
+    group: &G,
+    key: K,
+    n: usize,
+    call: impl Fn(&G, usize) -> T + Send + Sync + 'static,
+) -> Vec<JoinHandle<T>>
+where
+    G: Counts<K> + Clone + Send + 'static,
+    T: Send + 'static,
+{
+    let call = Arc::new(call);
+    (0..n)
+        .map(|i| {
+            let (call, group_of_caller) = (call.clone(), group.clone());
+            let caller = spawn(move || call(&group_of_caller, i));
+            until_waiting(group, &key, i + 1);
+            caller
+        })
+        .collect()
+}
+
+/// One clock for all threads: every reading is later than every reading before it.
+#[derive(Default)]
+pub(crate) struct Clock(AtomicU64);
+
+impl Clock {
+    pub(crate) fn tick(&self) -> u64 {
+        self.0.fetch_add(1, SeqCst) + 1
+    }
+}
+
+/// Counts runs, and panics if two of them overlap (P1).
+#[derive(Default)]
+pub(crate) struct Alone {
+    running: AtomicBool,
+    runs: AtomicUsize,
+    overlaps: AtomicUsize,
+}
+
+impl Alone {
+    pub(crate) fn run<T>(&self, body: impl FnOnce() -> T) -> T {
+        struct Leave<'a>(&'a AtomicBool);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.store(false, SeqCst);
+            }
+        }
+        if self.running.swap(true, SeqCst) {
+            self.overlaps.fetch_add(1, SeqCst);
+        }
+        let _leave = Leave(&self.running);
+        self.runs.fetch_add(1, SeqCst);
+        yield_now(); // so that whoever could overlap has the time to
+        body()
+    }
+
+    pub(crate) fn runs(&self) -> usize {
+        self.runs.load(SeqCst)
+    }
+
+    pub(crate) fn assert_never_two(&self) {
+        assert_eq!(self.overlaps.load(SeqCst), 0, "two closures of one key ran at the same time");
+    }
+}
+
+/// Tells whether what carries it has been dropped.
+pub(crate) struct Canary(Arc<AtomicUsize>);
+
+impl Canary {
+    /// The canary, and the count of those of its kind that are gone.
+    pub(crate) fn new() -> (Self, Arc<AtomicUsize>) {
+        let gone = Arc::new(AtomicUsize::new(0));
+        (Self(gone.clone()), gone)
+    }
+}
+
+impl Drop for Canary {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// What a panic said.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
+    match payload.downcast_ref::<&str>() {
+        Some(message) => (*message).to_owned(),
+        None => payload.downcast_ref::<String>().cloned().unwrap_or_else(|| "(no message)".to_owned()),
+    }
+}
+
+/// The words of `body`'s panic, and the place it is blamed on.
+pub(crate) fn panic_of<T>(body: impl FnOnce() -> T) -> (String, Place) {
+    thread_local! {
+        static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PLACE.with(|place| *place.borrow_mut() = info.location().map(Place::of));
+            before(info);
+        }));
+    });
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(_) => panic!("expected a panic"),
+        Err(payload) => (message(&*payload), PLACE.with(|place| place.borrow_mut().take()).expect("the hook ran")),
+    }
+}
+
+/// Where in the source.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) file: String,
+    pub(crate) line: u32,
+}
+
+impl Place {
+    fn of(location: &Location<'_>) -> Self {
+        Self { file: location.file().to_owned(), line: location.line() }
+    }
+
+    #[track_caller]
+    pub(crate) fn here() -> Self {
+        Self::of(Location::caller())
     }
 }
