@@ -10,5 +10,8 @@ mod p2_overlap;
 mod p3_fresh;
 mod p4_newest_wins;
 mod p5_a_panic_strands_nobody;
+mod p6_deadlines;
+mod p7_no_silent_deadlock;
+mod p8_nothing_left_behind;
 mod spawned;
 mod support;
