@@ -1,0 +1,323 @@
+//! P10: `forget` detaches the flight in the air: its callers still get its outcome, the next caller starts anew,
+//! the old flight's landing never removes its successor, and callers queued behind it go into the air at once.
+//! `max_age` and a take-over detach in the same way.
+
+use crate::support::{Held, SOON, Stay, finish, line_up, until, until_waiting, within};
+use flight_group::{Error, Group, Role};
+use std::thread::spawn;
+use std::time::Duration;
+
+type G = Group<u8, u32>;
+
+fn hold(group: &G, value: u32) -> Held<flight_group::Landing<u32>> {
+    let group = group.clone();
+    Held::start(move |stay| lead(&group, stay, value))
+}
+
+fn lead(group: &G, stay: Stay, value: u32) -> flight_group::Landing<u32> {
+    let landing = group.call(&1).run(|| {
+        stay();
+        Ok(value)
+    });
+    landing.unwrap()
+}
+
+#[test]
+fn p10_a_forgotten_flights_callers_get_its_outcome_and_the_next_starts_anew() {
+    within(|| {
+        let group = G::new();
+        assert!(!group.forget(&1), "nothing to forget");
+        let old = hold(&group, 1);
+        let of_old = line_up(&group, 1, 2, |group, _| group.call(&1).run(|| unreachable!()).unwrap());
+        assert!(group.forget(&1));
+        assert_eq!((group.in_flight(), group.followers(&1)), (0, 0));
+        assert!(!group.forget(&1), "forgotten once");
+        assert_eq!(group.call(&1).wait(), None, "and not to be found");
+        let new = hold(&group, 2);
+        let of_new = line_up(&group, 1, 2, |group, _| group.call(&1).run(|| unreachable!()).unwrap());
+        // The old one lands while its successor is in the air, and does not touch it.
+        let landing = old.release();
+        assert_eq!((landing.value, landing.role, landing.detached()), (1, Role::Leader, true));
+        for follower in of_old {
+            let landing = finish(follower);
+            assert_eq!((landing.value, landing.detached(), landing.shared()), (1, true, true));
+        }
+        assert_eq!((group.in_flight(), group.followers(&1)), (1, 2));
+        let third = {
+            let group = group.clone();
+            spawn(move || group.call(&1).run(|| unreachable!()).unwrap())
+        };
+        until_waiting(&group, &1, 3);
+        let landing = new.release();
+        assert_eq!((landing.value, landing.detached()), (2, false));
+        for follower in of_new.into_iter().chain([third]) {
+            let landing = finish(follower);
+            assert_eq!((landing.value, landing.detached()), (2, false));
+        }
+        assert_eq!(group.stats().forgotten, 1);
+    });
+}
+
+/// A lone leader's flight has no memory of its own: forgotten, it is only missing from the table.
+#[test]
+fn p10_a_lone_leaders_flight_is_forgotten() {
+    within(|| {
+        let group = G::new();
+        let old = hold(&group, 1);
+        assert!(group.forget(&1));
+        let new = hold(&group, 2);
+        let landing = old.release();
+        assert_eq!((landing.value, landing.detached(), landing.shared()), (1, true, false));
+        assert_eq!(group.in_flight(), 1, "its successor is in the air");
+        assert!(!new.release().detached());
+        assert_eq!(group.in_flight(), 0);
+    });
+}
+
+/// Failures and panics of a forgotten flight reach its own callers, and only those.
+#[test]
+fn p10_a_forgotten_flights_failure_is_its_callers_own() {
+    within(|| {
+        for panics in [false, true] {
+            let group: Group<u8, u32, &str> = Group::new();
+            let old = Held::start({
+                let group = group.clone();
+                move |stay| {
+                    group.try_work(&1, || {
+                        stay();
+                        assert!(!panics, "old");
+                        Err("old")
+                    })
+                }
+            });
+            let of_old = line_up(&group, 1, 1, |group, _| group.try_work(&1, || unreachable!()));
+            assert!(group.forget(&1));
+            let new = Held::start({
+                let group = group.clone();
+                move |stay| {
+                    group.try_work(&1, || {
+                        stay();
+                        Ok(2)
+                    })
+                }
+            });
+            assert_eq!(old.release_caught().is_err(), panics);
+            for follower in of_old {
+                let error = finish(follower).unwrap_err();
+                assert!(if panics { error.is_panicked() } else { error == Error::Work("old") });
+            }
+            assert_eq!(new.release(), Ok(2));
+        }
+    });
+}
+
+#[test]
+fn p10_those_queued_behind_a_forgotten_flight_go_into_the_air_at_once() {
+    within(|| {
+        let group = G::new();
+        let old = hold(&group, 1);
+        let fresh = line_up(&group, 1, 3, |group, i| group.call(&1).fresh().run(|| Ok(10 + i as u32)).unwrap());
+        assert!(group.forget(&1));
+        for (i, caller) in fresh.into_iter().enumerate() {
+            let landing = finish(caller); // although the old flight is still in the air
+            assert_eq!((landing.value, landing.role == Role::Leader, landing.detached()), (12, i == 2, false));
+        }
+        assert!(!old.has_returned());
+        assert!(old.release().detached());
+        assert_eq!((group.in_flight(), group.stats().led), (0, 2));
+    });
+}
+
+/// The captain woken by `forget` may be a spawned call.
+#[test]
+fn p10_forget_promotes_a_spawned_captain() {
+    within(|| {
+        let group = G::new();
+        let old = hold(&group, 1);
+        let receiver = group.call(&1).fresh().spawn(|| Ok(2));
+        until_waiting(&group, &1, 1);
+        assert!(group.forget(&1));
+        assert_eq!(receiver.recv().unwrap().unwrap().value, 2);
+        assert_eq!(old.release().value, 1);
+    });
+}
+
+/// The promoted flight is the key's: others join it, and it can be forgotten in its turn.
+#[test]
+fn p10_flights_forgotten_one_after_the_other_all_land() {
+    within(|| {
+        let group = G::new();
+        let held: Vec<_> = (0..6)
+            .map(|value| {
+                let leader = hold(&group, value);
+                let follower = line_up(&group, 1, 1, |group, _| group.work(&1, || unreachable!()));
+                assert!(group.forget(&1));
+                (value, leader, follower)
+            })
+            .collect();
+        // Landing in an order of their own.
+        for i in [3, 0, 5, 1, 4, 2] {
+            held[i].1.let_go();
+            until(|| held[i].1.has_returned());
+        }
+        for (value, leader, follower) in held {
+            let landing = leader.release();
+            assert_eq!((landing.value, landing.detached(), landing.shared()), (value, true, true));
+            assert!(follower.into_iter().all(|follower| finish(follower) == value));
+        }
+        assert_eq!(group.in_flight(), 0);
+    });
+}
+
+#[test]
+fn p10_a_flight_older_than_max_age_is_detached() {
+    within(|| {
+        // Zero: nobody ever joins.
+        let group: G = Group::builder().max_age(Duration::ZERO).build();
+        let old = hold(&group, 1);
+        let new = hold(&group, 2); // arrives while the old one flies, and starts its own
+        assert_eq!(group.in_flight(), 1);
+        assert!(group.call(&1).wait().is_none(), "too old to be waited for");
+        assert!(old.release().detached());
+        assert_eq!(group.in_flight(), 1, "the successor stays");
+        let landing = new.release();
+        assert_eq!((landing.value, landing.detached(), group.stats().expired), (2, false, 1));
+
+        // Long enough: everybody joins.
+        let group: G = Group::builder().max_age(Duration::from_secs(3600)).build();
+        let old = hold(&group, 1);
+        let follower = line_up(&group, 1, 1, |group, _| group.work(&1, || unreachable!()));
+        assert_eq!(old.release().value, 1);
+        assert!(follower.into_iter().all(|follower| finish(follower) == 1));
+        assert_eq!(group.stats().expired, 0);
+
+        // In between: who comes in time joins, who comes late does not; both get what they boarded.
+        let age = Duration::from_millis(60);
+        let group: G = Group::builder().max_age(age).build();
+        let old = hold(&group, 1);
+        let began = std::time::Instant::now();
+        let follower = {
+            let group = group.clone();
+            spawn(move || (group.call(&1).run(|| Ok(5)).unwrap(), began.elapsed()))
+        };
+        until(|| began.elapsed() > age + SOON);
+        let landing = group.call(&1).run(|| Ok(2)).unwrap();
+        assert_eq!((landing.value, landing.role), (2, Role::Leader));
+        old.release();
+        let (landing, _) = finish(follower);
+        assert!(landing.value == 1 || landing.value == 5);
+    });
+}
+
+/// Those queued behind a flight that has become too old go into the air, and the call that found it joins them.
+#[test]
+fn p10_max_age_promotes_those_queued_behind() {
+    within(|| {
+        let age = Duration::from_millis(40);
+        let group: G = Group::builder().max_age(age).build();
+        let old = hold(&group, 1);
+        let began = std::time::Instant::now();
+        let (fresh, entered) = Held::begin({
+            let group = group.clone();
+            move |stay| {
+                let landing = group.call(&1).fresh().run(|| {
+                    stay();
+                    Ok(2)
+                });
+                landing.unwrap()
+            }
+        });
+        until_waiting(&group, &1, 1);
+        until(|| began.elapsed() > age);
+        let finder = {
+            let group = group.clone();
+            spawn(move || group.call(&1).run(|| Ok(3)).unwrap())
+        };
+        entered.pass(); // although the old flight has not landed
+        assert!(!old.has_returned());
+        fresh.let_go();
+        assert_eq!(fresh.release().value, 2);
+        let found = finish(finder).value;
+        assert!(found == 2 || found == 3, "joined the promoted flight, or found that one too old or landed, too");
+        assert!(old.release().detached());
+        assert!(group.stats().expired >= 1);
+        assert_eq!(group.in_flight(), 0);
+    });
+}
+
+#[test]
+fn p10_a_take_over_detaches_once_and_boards_anew() {
+    within(|| {
+        let group = G::new();
+        let stuck = hold(&group, 1);
+        let stays = line_up(&group, 1, 1, |group, _| group.call(&1).run(|| unreachable!()).unwrap());
+        let landing = group.call(&1).takeover_after(SOON).run(|| Ok(2)).unwrap();
+        assert_eq!((landing.value, landing.role, landing.detached()), (2, Role::Leader, false));
+        assert!(stays.iter().all(|caller| !caller.is_finished()), "without the option a caller stays");
+        assert_eq!(group.in_flight(), 0);
+        let landing = stuck.release();
+        assert_eq!((landing.value, landing.detached()), (1, true), "every runner returns its own outcome");
+        for caller in stays {
+            let landing = finish(caller);
+            assert_eq!((landing.value, landing.detached()), (1, true));
+        }
+        assert_eq!(group.stats().taken_over, 1);
+    });
+}
+
+/// Several callers lose patience with one flight: it is detached once, and they share one new flight.
+#[test]
+fn p10_of_several_take_overs_one_leads_and_the_others_follow() {
+    within(|| {
+        let group = G::new();
+        let stuck = hold(&group, 1);
+        let callers = line_up(&group, 1, 5, |group, i| {
+            let landing = group.call(&1).takeover_after(Duration::from_millis(30)).run(|| {
+                // The others lose patience with the old flight while this one runs.
+                until(|| group.followers(&1) == 4);
+                Ok(10 + i as u32)
+            });
+            landing.unwrap()
+        });
+        let landings: Vec<_> = callers.into_iter().map(finish).collect();
+        let leaders: Vec<_> = landings.iter().filter(|landing| landing.role == Role::Leader).collect();
+        assert_eq!(leaders.len(), 1, "{landings:?}");
+        assert!(landings.iter().all(|landing| landing.value == leaders[0].value && landing.shared()));
+        assert_eq!(group.stats().taken_over, 1);
+        stuck.release();
+    });
+}
+
+/// Who waits in the queue for a fresh flight takes over the one in front of it.
+#[test]
+fn p10_a_fresh_call_takes_over_the_flight_in_front() {
+    within(|| {
+        let group = G::new();
+        let stuck = hold(&group, 1);
+        let landing = group.call(&1).fresh().takeover_after(SOON).run(|| Ok(2)).unwrap();
+        assert_eq!((landing.value, landing.role), (2, Role::Leader));
+        assert!(!stuck.has_returned());
+        assert!(stuck.release().detached());
+        assert_eq!((group.stats().taken_over, group.in_flight()), (1, 0));
+    });
+}
+
+/// A deadline that is earlier than the take-over wins, and nothing is taken over.
+#[test]
+fn p10_a_deadline_before_the_take_over_wins() {
+    within(|| {
+        let group = G::new();
+        let stuck = hold(&group, 1);
+        let result = group.call(&1).timeout(SOON).takeover_after(Duration::from_secs(60)).run(|| Ok(2));
+        assert_eq!(result, Err(Error::TimedOut));
+        let result = group.call(&1).takeover_after(SOON).timeout(Duration::from_secs(60)).run(|| Ok(2));
+        assert_eq!(result.unwrap().value, 2);
+        assert!(stuck.release().detached());
+        // Without effect on `wait`, which has nothing to take over with.
+        let stuck = hold(&group, 3);
+        let result = group.call(&1).takeover_after(Duration::ZERO).timeout(SOON).wait();
+        assert_eq!(result, Some(Err(Error::TimedOut)));
+        assert!(!stuck.release().detached());
+        assert_eq!(group.stats().taken_over, 1);
+    });
+}
