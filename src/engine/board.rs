@@ -53,7 +53,8 @@ pub(crate) enum Boarded<V, E> {
     NoTime(u64),
     /// Too many wait already.
     Full(u64),
-    /// The flight in the air was too old and has been detached; the one behind it took its place. Board again.
+    /// The flight in the air was too old and has been detached; the one behind it took its place. Board again,
+    /// once its captain has been called (`tell_expired`).
     Expired(Option<Promotion<V, E>>),
 }
 

@@ -187,15 +187,11 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
     {
         loop {
             if let Some(expired) = boarder.expired.take() {
-                self.tell_expired(expired, key, &boarded);
+                self.tell_expired(expired, key, &mut boarded);
             }
             match boarded {
                 Boarded::Lead(flying) => return Turn::Lead(flying),
-                Boarded::Expired(promotion) => {
-                    if let Some(promotion) = promotion {
-                        promotion.announce();
-                    }
-                }
+                Boarded::Expired(_) => {}
                 Boarded::Follow(flight, seat) => {
                     if let Some(turn) = self.follow(hash, key, &boarder.patience, flight, seat) {
                         return turn;
@@ -207,13 +203,21 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         }
     }
 
-    pub(super) fn tell_expired<Q>(&self, expired: u64, key: &Q, boarded: &Boarded<V, E>)
+    /// Wakes whoever is to lead instead of the flight that was too old, and only then tells of that: the observer
+    /// may take long, and may panic while a flight has nobody yet to land it.
+    pub(super) fn tell_expired<Q>(&self, expired: u64, key: &Q, boarded: &mut Boarded<V, E>)
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let unfinished = match boarded {
-            Boarded::Lead(flying) => Some(Unfinished::new(self, *flying)),
+            Boarded::Lead(flying) | Boarded::Fly(flying, ..) => Some(Unfinished::new(self, *flying)),
+            Boarded::Expired(promotion) => {
+                if let Some(promotion) = promotion.take() {
+                    promotion.announce();
+                }
+                None
+            }
             _ => None,
         };
         self.tell(expired, || key.to_owned(), EventKind::Expired);

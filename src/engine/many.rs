@@ -69,9 +69,9 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
         let hash = self.hash(key);
         let mut boarder = Boarder::blocked(Patience::default());
         loop {
-            let boarded = self.board(hash, key, Rule::Join, &mut boarder);
+            let mut boarded = self.board(hash, key, Rule::Join, &mut boarder);
             if let Some(expired) = boarder.expired.take() {
-                self.tell_expired(expired, key, &boarded);
+                self.tell_expired(expired, key, &mut boarded);
             }
             match boarded {
                 Boarded::Lead(flying) => {
@@ -83,11 +83,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
                     boardings.followed.push(Followed { key, aboard });
                     return None;
                 }
-                Boarded::Expired(promotion) => {
-                    if let Some(promotion) = promotion {
-                        promotion.announce();
-                    }
-                }
+                Boarded::Expired(_) => {}
                 refused => return Some(self.refused(refused, key)),
             }
         }

@@ -172,18 +172,14 @@ where
         let (hash, key, rule, sender) = (call.hash, call.key.clone(), call.rule, call.sender.clone());
         let mut boarder = Boarder::spawned(call);
         loop {
-            let boarded = self.board(hash, &key, rule, &mut boarder);
+            let mut boarded = self.board(hash, &key, rule, &mut boarder);
             if let Some(expired) = boarder.expired.take() {
-                self.tell(expired, || key.clone(), crate::observer::EventKind::Expired);
+                self.tell_expired(expired, &key, &mut boarded);
             }
             match boarded {
                 Boarded::Fly(flying, flight, passenger) => return passenger.fly(flying, flight).dispatch(),
                 Boarded::Aboard => return,
-                Boarded::Expired(promotion) => {
-                    if let Some(promotion) = promotion {
-                        promotion.announce();
-                    }
-                }
+                Boarded::Expired(_) => {}
                 Boarded::Full(id) => {
                     self.rare.overloaded.add(1);
                     drop_quietly(boarder.passenger.take());
