@@ -1,10 +1,13 @@
 //! The promises of `flight-group`, kept: one module per promise or feature.
 #![cfg(not(any(flight_group_shuttle, flight_group_loom)))]
 
+mod api;
 mod batch;
 mod cancel;
 mod err_group;
 mod hedge;
+mod observer;
+mod options;
 mod p10_forget_is_exact;
 mod p11_hand_over;
 mod p12_your_closure;
