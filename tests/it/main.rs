@@ -6,6 +6,7 @@ mod batch;
 mod cancel;
 mod err_group;
 mod hedge;
+mod many;
 mod observer;
 mod options;
 mod p10_forget_is_exact;

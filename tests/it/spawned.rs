@@ -1,7 +1,10 @@
 //! Calls that do not block, and the executors that run them.
 
-use flight_group::{Job, WriteGroup};
+use crate::support::{Gate, Held, finish, until_waiting, within};
+use flight_group::{Error, Group, Job, Role, WriteGroup};
 use std::sync::{Arc, Mutex};
+use std::thread::spawn;
+use std::time::Duration;
 
 /// An executor that runs jobs where they are handed over: a chain of queued flights is a loop, not a recursion.
 #[test]
@@ -49,3 +52,242 @@ type Receivers = Arc<
         >,
     >,
 >;
+
+/// A queue of jobs that a test runs, keeps or drops as it likes.
+fn queued<K: Send + 'static>() -> (Group<K, u32>, JobQueue)
+where
+    K: std::hash::Hash + Eq,
+{
+    let (jobs, queue) = crossbeam_channel::unbounded();
+    (Group::builder().executor(move |job| jobs.send(job).unwrap()).build(), queue)
+}
+type JobQueue = crossbeam_channel::Receiver<Job>;
+
+#[test]
+fn p12_a_spawned_closure_waits_for_its_executor() {
+    within(|| {
+        let (group, queue) = queued::<u8>();
+        let first = group.call(&1).spawn(|| Ok(1));
+        let second = group.call(&1).spawn(|| unreachable!("joins the first"));
+        assert_eq!((group.in_flight(), group.followers(&1), queue.len()), (1, 1, 1));
+        assert!(first.try_recv().is_err(), "nobody has run the job yet");
+        let blocked = {
+            let group = group.clone();
+            spawn(move || group.call(&1).run(|| unreachable!()))
+        };
+        until_waiting(&group, &1, 2);
+        assert_eq!(group.call(&1).timeout(Duration::ZERO).run(|| Ok(2)), Err(Error::TimedOut));
+        queue.recv().unwrap().run();
+        let landing = first.recv().unwrap().unwrap();
+        assert_eq!((landing.value, landing.role, landing.shared()), (1, Role::Leader, true));
+        let landing = second.recv().unwrap().unwrap();
+        assert_eq!((landing.value, landing.role, landing.shared()), (1, Role::Follower, true));
+        assert_eq!(finish(blocked).unwrap().role, Role::Follower);
+        assert_eq!(group.in_flight(), 0);
+        let alone = group.call(&1).spawn(|| Ok(3));
+        queue.recv().unwrap().run();
+        assert!(!alone.recv().unwrap().unwrap().shared());
+    });
+}
+
+/// A dropped job lands its flight unrun: receivers and `wait` hear of it, everybody else still has a closure.
+#[test]
+fn p5_a_dropped_job_strands_nobody() {
+    within(|| {
+        let (group, queue) = queued::<u8>();
+        let first = group.call(&1).spawn(|| unreachable!());
+        let onlooker = {
+            let group = group.clone();
+            spawn(move || group.call(&1).wait())
+        };
+        until_waiting(&group, &1, 1);
+        let job = queue.recv().unwrap();
+        assert!(queue.is_empty());
+        drop(job);
+        assert_eq!(first.recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(finish(onlooker), Some(Err(Error::Abandoned)));
+        assert_eq!(group.in_flight(), 0);
+
+        // A blocked follower leads with its own closure; a spawned one is handed to the executor in its turn.
+        let first = group.call(&1).spawn(|| unreachable!());
+        let blocked = {
+            let group = group.clone();
+            spawn(move || group.call(&1).run(|| Ok(2)))
+        };
+        until_waiting(&group, &1, 1);
+        drop(queue.recv().unwrap());
+        assert_eq!(first.recv().unwrap(), Err(Error::Abandoned));
+        let landing = finish(blocked).unwrap();
+        assert_eq!((landing.value, landing.role), (2, Role::Leader));
+
+        let first = group.call(&1).spawn(|| unreachable!());
+        let second = group.call(&1).spawn(|| Ok(3));
+        drop(queue.recv().unwrap());
+        assert_eq!(first.recv().unwrap(), Err(Error::Abandoned));
+        queue.recv().unwrap().run();
+        let landing = second.recv().unwrap().unwrap();
+        assert_eq!((landing.value, landing.role), (3, Role::Leader));
+        assert_eq!((group.in_flight(), group.stats().abandoned), (0, 3));
+    });
+}
+
+/// Whoever is queued behind a dropped job goes into the air.
+#[test]
+fn p10_a_dropped_job_promotes_those_queued_behind_it() {
+    within(|| {
+        let (jobs, queue) = crossbeam_channel::unbounded::<Job>();
+        let group: WriteGroup<u8, u32> = WriteGroup::builder().executor(move |job| jobs.send(job).unwrap()).build();
+        let dropped = group.call(&1).spawn(|| unreachable!());
+        let superseded = group.call(&1).spawn(|| unreachable!());
+        let captain = group.call(&1).spawn(|| Ok(2));
+        assert_eq!((group.followers(&1), queue.len()), (2, 1));
+        drop(queue.recv().unwrap());
+        assert_eq!(dropped.recv().unwrap(), Err(Error::Abandoned));
+        queue.recv().unwrap().run();
+        assert_eq!(captain.recv().unwrap().unwrap().role, Role::Leader);
+        assert_eq!(superseded.recv().unwrap().unwrap().role, Role::Follower);
+        // And if the promoted one is dropped, too, the superseded ones still have their closures.
+        let first = group.call(&1).spawn(|| unreachable!());
+        let second = group.call(&1).spawn(|| Ok(3));
+        let third = group.call(&1).spawn(|| unreachable!());
+        drop(queue.recv().unwrap());
+        drop(queue.recv().unwrap());
+        assert_eq!((first.recv().unwrap(), third.recv().unwrap()), (Err(Error::Abandoned), Err(Error::Abandoned)));
+        queue.recv().unwrap().run();
+        assert_eq!(second.recv().unwrap().unwrap().value, 3);
+        assert_eq!(group.in_flight(), 0);
+    });
+}
+
+/// A forgotten job runs, or is dropped, without disturbing its successor.
+#[test]
+fn p10_a_forgotten_job_does_not_disturb_its_successor() {
+    within(|| {
+        for run in [true, false] {
+            let (group, queue) = queued::<u8>();
+            let old = group.call(&1).spawn(|| Ok(1));
+            let old_job = queue.recv().unwrap();
+            assert!(group.forget(&1));
+            let new = group.call(&1).spawn(|| Ok(2));
+            if run {
+                old_job.run()
+            } else {
+                drop(old_job)
+            }
+            assert_eq!(group.in_flight(), 1);
+            match old.recv().unwrap() {
+                Ok(landing) => assert!(run && landing.detached() && landing.value == 1),
+                Err(error) => assert!(!run && error.is_abandoned()),
+            }
+            queue.recv().unwrap().run();
+            let landing = new.recv().unwrap().unwrap();
+            assert_eq!((landing.value, landing.detached()), (2, false));
+        }
+    });
+}
+
+#[test]
+fn p5_an_executor_that_panics_abandons_the_job() {
+    within(|| {
+        let group: Group<u8, u32> = Group::builder().executor(|_| panic!("no workers")).build();
+        for _ in 0..3 {
+            assert_eq!(group.call(&1).spawn(|| Ok(1)).recv().unwrap(), Err(Error::Abandoned));
+        }
+        assert_eq!((group.in_flight(), group.stats().abandoned), (0, 3));
+        assert_eq!(group.work(&1, || 2), 2);
+    });
+}
+
+/// A worker runs one job after the other, whatever their closures do.
+#[test]
+fn p5_a_panicking_job_does_not_unwind_into_its_worker() {
+    within(|| {
+        let (group, queue) = queued::<u8>();
+        let receiver = group.call(&1).spawn(|| panic!("in the job"));
+        queue.recv().unwrap().run();
+        let error = receiver.recv().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the work panicked: in the job");
+    });
+}
+
+/// `wait` returns what the spawned flight returns; the job's thread is named after the group.
+#[test]
+fn the_default_executor_names_its_threads() {
+    within(|| {
+        let name = || Ok(std::thread::current().name().unwrap_or_default().to_owned());
+        let named: Group<u8, String> = Group::builder().name("prices").build();
+        assert_eq!(named.call(&1).spawn(name).recv().unwrap().unwrap().value, "flight prices");
+        let unnamed: WriteGroup<u8, String> = WriteGroup::new();
+        let value = unnamed.call(&1).spawn(name).recv().unwrap().unwrap().value;
+        assert!(value.starts_with("flight"), "{value}");
+    });
+}
+
+/// Dropping a receiver cancels nothing: the flight goes on, and others get its outcome.
+#[test]
+fn a_dropped_receiver_cancels_nothing() {
+    within(|| {
+        let (group, queue) = queued::<u8>();
+        drop(group.call(&1).spawn(|| Ok(1)));
+        let other = group.call(&1).spawn(|| unreachable!());
+        queue.recv().unwrap().run();
+        assert_eq!(other.recv().unwrap().unwrap().value, 1);
+
+        let writes: WriteGroup<u8, u32> = WriteGroup::new();
+        let ran = Gate::new();
+        let first = {
+            let writes = writes.clone();
+            Held::start(move |stay| {
+                writes.write(&1, || {
+                    stay();
+                    1
+                })
+            })
+        };
+        let inside = ran.clone();
+        drop(writes.call(&1).spawn(move || {
+            inside.open();
+            Ok(2)
+        }));
+        first.release();
+        ran.pass();
+    });
+}
+
+/// A call that spawns from inside a flight, for its own key, does not wait and is no deadlock.
+#[test]
+fn p7_spawning_for_ones_own_key_is_no_deadlock() {
+    within(|| {
+        let group: Group<u8, u32> = Group::new();
+        let mut receiver = None;
+        let value = group.work(&1, || {
+            receiver = Some(group.call(&1).spawn(|| unreachable!("joins this very flight")));
+            5
+        });
+        assert_eq!(value, 5);
+        assert_eq!(receiver.unwrap().recv().unwrap().unwrap().value, 5);
+        assert_eq!(group.stats().deadlocked, 0);
+    });
+}
+
+/// A job that has not been started waits for nobody, and nobody is refused because of it.
+#[test]
+fn p7_a_job_not_yet_started_ends_the_chain() {
+    within(|| {
+        let (group, queue) = queued::<u8>();
+        let value = {
+            let inner = group.clone();
+            let receiver = group.call(&2).spawn(move || Ok(inner.work(&1, || 10) + 1));
+            let waiter = {
+                let group = group.clone();
+                spawn(move || group.try_work(&2, || unreachable!()))
+            };
+            until_waiting(&group, &2, 1);
+            queue.recv().unwrap().run();
+            assert_eq!(finish(waiter), Ok(11));
+            receiver.recv().unwrap().unwrap().value
+        };
+        assert_eq!(value, 11);
+        assert_eq!(group.stats().deadlocked, 0);
+    });
+}
