@@ -246,7 +246,7 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         Watched { unlinked, undelivered, payload: payload.or(told.err()) }
     }
 
-    fn tell_ref(&self, flight: u64, key: &K, kind: EventKind) {
+    pub(super) fn tell_ref(&self, flight: u64, key: &K, kind: EventKind) {
         if let Some(observer) = &self.config.observer {
             observer(&crate::observer::Event { group: self.name(), key, flight, kind });
         }

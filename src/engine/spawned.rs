@@ -9,6 +9,7 @@ use crate::engine::panics::{caught, describe, drop_quietly};
 use crate::engine::wait_for::thread_number;
 use crate::error::Error;
 use crate::landing::{Landing, Role};
+use crate::observer::EventKind;
 use crate::sync::{Arc, Instant, per_thread, spawn_named};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::cell::RefCell;
@@ -184,7 +185,7 @@ where
                     self.rare.overloaded.add(1);
                     drop_quietly(boarder.passenger.take());
                     let _ = sender.send(Err(Error::Overloaded));
-                    return self.tell(id, || key.clone(), crate::observer::EventKind::Overloaded);
+                    return self.tell(id, || key.clone(), EventKind::Overloaded);
                 }
                 Boarded::Lead(_) | Boarded::Follow(..) | Boarded::NoTime(_) => {
                     unreachable!("a passenger neither blocks nor runs out of time")
@@ -263,11 +264,17 @@ where
     fn run(self: Box<Self>) {
         let Takeoff { call: Call { engine, key, work, sender, .. }, flying, flight } = *self;
         engine.boarding_complete(flying, &flight);
+        if let Err(payload) = caught(|| engine.tell_ref(flying.id, &key, EventKind::Led)) {
+            // The observer's panic is this call's alone: the closure has not run, and the others board again.
+            let panic = describe(&payload);
+            drop_quietly(payload);
+            engine.abandon(flying);
+            let _ = sender.send(Err(Error::Panicked(panic)));
+            drop_quietly(work);
+            return drop_quietly((key, flight, engine));
+        }
         let began = Instant::now();
-        let result = caught(|| {
-            engine.tell(flying.id, || key.clone(), crate::observer::EventKind::Led);
-            work()
-        });
+        let result = caught(work);
         let outcome = match result {
             Ok(Ok(value)) => Outcome::Value(value),
             Ok(Err(error)) => Outcome::Failed(error),
