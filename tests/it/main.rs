@@ -3,6 +3,7 @@
 
 mod api;
 mod batch;
+mod bombs;
 mod cancel;
 mod err_group;
 mod hedge;

@@ -525,6 +525,14 @@ fn p5_a_panic_on_the_executors_thread_reaches_the_receivers_or_nobody() {
         let receiver = group.call(&1).spawn(|| Ok(1));
         let error = receiver.recv().unwrap().unwrap_err();
         assert!(matches!(error, Error::Panicked(panic) if panic.message() == "trapped at Led"));
+        // Whoever follows it still has a closure.
+        let (jobs, queue) = crossbeam_channel::unbounded::<flight_group::Job>();
+        let group = trapped("Led").0.executor(move |job| jobs.send(job).unwrap()).build();
+        let own = group.call(&1).spawn(|| unreachable!("its observer panicked before it ran"));
+        let followers = line_up(&group, 1, 2, |group, _| group.try_work(&1, || Ok(2)));
+        queue.recv().unwrap().run();
+        assert!(own.recv().unwrap().unwrap_err().is_panicked());
+        assert!(followers.into_iter().all(|follower| finish(follower) == Ok(2)));
         let group = trapped("Landed").0.build();
         assert_eq!(group.call(&1).spawn(|| Ok(1)).recv().unwrap().unwrap().value, 1);
         until(|| group.in_flight() == 0);
