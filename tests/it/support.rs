@@ -14,8 +14,12 @@ use std::sync::{Arc, Condvar, Mutex, Once};
 use std::thread::{JoinHandle, spawn, yield_now};
 use std::time::Duration;
 
-/// How long a test may take before it counts as hung. Two busy cores and a build with delays are well below.
-const PATIENCE: Duration = Duration::from_secs(25);
+/// How long a test may take before it counts as hung. Two busy cores and a build with delays are well below; where
+/// all is slower (under a sanitizer), `FLIGHT_GROUP_PATIENCE` says how many seconds.
+fn patience() -> Duration {
+    let seconds = std::env::var("FLIGHT_GROUP_PATIENCE").ok().map_or(25, |s| s.parse().expect("a number of seconds"));
+    Duration::from_secs(seconds)
+}
 
 /// Long enough never to pass in a test that is not hung.
 pub(crate) const AGES: Duration = Duration::from_secs(3600);
@@ -23,7 +27,7 @@ pub(crate) const AGES: Duration = Duration::from_secs(3600);
 /// Short enough to wait for in earnest.
 pub(crate) const SOON: Duration = Duration::from_millis(5);
 
-/// Runs a test's body on a thread of its own, and fails if it has not ended within [`PATIENCE`].
+/// Runs a test's body on a thread of its own, and fails if it has not ended within [`patience`].
 pub(crate) fn within<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, ended) = channel();
     let thread = spawn(move || {
@@ -31,9 +35,10 @@ pub(crate) fn within<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'stati
         let _ = done.send(());
         result.unwrap_or_else(|payload| resume_unwind(payload))
     });
-    match ended.recv_timeout(PATIENCE) {
+    let patience = patience();
+    match ended.recv_timeout(patience) {
         Ok(()) | Err(RecvTimeoutError::Disconnected) => finish(thread),
-        Err(RecvTimeoutError::Timeout) => panic!("hangs: not done after {PATIENCE:?}"),
+        Err(RecvTimeoutError::Timeout) => panic!("hangs: not done after {patience:?}"),
     }
 }
 
