@@ -7,6 +7,7 @@ mod bombs;
 mod cancel;
 mod err_group;
 mod hedge;
+mod histories;
 mod many;
 mod observer;
 mod options;
