@@ -138,3 +138,62 @@ impl Shards {
         (0..self.count()).map(|_| Shard::new()).collect()
     }
 }
+
+#[cfg(all(test, not(any(flight_group_shuttle, flight_group_loom))))]
+mod tests {
+    //! What a flight costs in memory while it is in the air: private, and therefore tested here.
+
+    use super::*;
+    use std::mem::{align_of, size_of};
+
+    #[test]
+    fn a_slot_is_small_and_a_shard_is_a_cache_line() {
+        assert!(size_of::<Slot<u64, u64, u64>>() <= 56);
+        assert!(size_of::<Slot<u64, [u64; 100], String>>() <= 56, "values and errors are not in the slot");
+        assert_eq!((size_of::<Shard<u64, u64, u64>>(), align_of::<Shard<u64, u64, u64>>()), (64, 64));
+        assert_eq!(size_of::<Shard<[u64; 100], u64, u64>>(), 64);
+    }
+
+    #[test]
+    fn shards_are_rounded_up_and_bounded() {
+        assert_eq!([1, 2, 3, 64, 65, 65_536].map(|n| Shards::at_least(n).count()), [1, 2, 4, 64, 128, 65_536]);
+        let count = Shards::for_this_machine().count();
+        assert!(count.is_power_of_two() && (64..=1024).contains(&count) && count >= (32 * cores()).min(1024));
+    }
+
+    /// Even a hasher that returns small integers, or only high bits, reaches every shard, evenly.
+    #[test]
+    fn every_shard_is_reached_by_every_sort_of_hash() {
+        fn mixed(n: u64) -> u64 {
+            let n = (n ^ (n >> 30)).wrapping_add(1).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            n ^ (n >> 31)
+        }
+        for count in [1, 2, 64, 1024] {
+            let shards = Shards::at_least(count);
+            for sort in [|n: u64| n, |n: u64| n << 54, mixed] {
+                let mut hits = vec![0; count];
+                (0..count as u64).for_each(|n| hits[shards.of(sort(n))] += 1);
+                assert!(hits.iter().all(|hits| *hits < 12), "{count} shards: {}", hits.iter().max().unwrap());
+                assert!(hits.iter().filter(|hits| **hits > 0).count() * 2 >= count);
+            }
+        }
+    }
+
+    #[test]
+    fn flight_numbers_are_unique_and_tell_their_shard() {
+        let shards = Shards::at_least(8);
+        let (mut one, mut other) = (0, 0);
+        let hash = |shard| (0..).find(|hash| shards.of(*hash) == shard).unwrap();
+        let mut ids: Vec<u64> = (0..100)
+            .flat_map(|_| {
+                let first = Flights::<u8, u8, u8>::next_id(&mut one, shards, hash(0));
+                [first, Flights::<u8, u8, u8>::next_id(&mut other, shards, hash(5))]
+            })
+            .collect();
+        assert!(ids.iter().all(|id| [0, 5].contains(&(id % 8))));
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 200);
+    }
+}

@@ -1,0 +1,307 @@
+//! What a call costs in allocations, exactly; and that an idle group gives back what a burst made it take (P8).
+//!
+//! A binary of its own, because counting needs a global allocator of its own (`allocation-counter` counts for each
+//! thread by itself, so that tests may run side by side).
+#![cfg(not(any(flight_group_shuttle, flight_group_loom)))]
+
+use allocation_counter::{AllocationInfo, measure};
+use flight_group::{Error, Group, WriteGroup};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
+use std::thread::{spawn, yield_now};
+
+/// One shard: the first call to it makes its table, and all later ones find it.
+fn reads<K: std::hash::Hash + Eq, V, E>() -> Group<K, V, E> {
+    Group::builder().shards(1).build()
+}
+
+fn writes<K: std::hash::Hash + Eq, V, E>() -> WriteGroup<K, V, E> {
+    WriteGroup::builder().shards(1).build()
+}
+
+#[track_caller]
+fn assert_allocates(info: AllocationInfo, n: u64) {
+    assert_eq!(info.count_total, n, "{info:?}");
+    assert_eq!(info.count_current, 0, "and gives all of it back: {info:?}");
+}
+
+#[test]
+fn a_lone_leader_with_u64_keys_allocates_nothing() {
+    let group: Group<u64, u64, u64> = reads();
+    let writes: WriteGroup<u64, u64, u64> = writes();
+    assert_eq!((group.try_work(&0, || Ok(0)), writes.try_write(&0, || Ok(0))), (Ok(0), Ok(0))); // the shard's first use
+    assert_allocates(
+        measure(|| {
+            for key in 0..100 {
+                assert_eq!(group.try_work(&key, || Ok(key)), Ok(key));
+                assert_eq!(group.try_work(&key, || Err(key)), Err(Error::Work(key)));
+                assert_eq!(group.call(&key).fresh().run(|| Ok(key)).unwrap().value, key);
+                assert_eq!(group.call(&key).timeout(std::time::Duration::MAX).run(|| Ok(key)).unwrap().value, key);
+                assert!(group.call(&key).wait().is_none());
+                assert!(!group.forget(&key));
+                assert_eq!((group.followers(&key), group.in_flight()), (0, 0));
+                assert_eq!(writes.try_write(&key, || Ok(key)), Ok(key));
+                assert_eq!(writes.try_write(&key, || Err(key)), Err(Error::Work(key)));
+                assert!(writes.call(&key).wait().is_none());
+            }
+        }),
+        0,
+    );
+    assert_eq!(group.stats().led, 401);
+}
+
+#[test]
+fn a_lone_leader_allocates_nothing_under_more_settings() {
+    let group: Group<u64, u64> =
+        Group::builder().shards(1).timed().max_followers(1).max_age(std::time::Duration::from_secs(9)).build();
+    group.work(&0, || 0);
+    assert_allocates(measure(|| assert_eq!(group.work(&1, || 1), 1)), 0);
+    let group: Group<u64, u64> = Group::builder().shards(1).observer(|_| ()).build();
+    group.work(&0, || 0);
+    assert_allocates(measure(|| assert_eq!(group.work(&1, || 1), 1)), 0);
+    // Forgotten while it runs: a lone leader's flight needs no memory for that either.
+    assert_allocates(
+        measure(|| {
+            group.work(&1, || {
+                assert!(group.forget(&1));
+                1
+            });
+        }),
+        0,
+    );
+}
+
+#[test]
+fn a_lone_leader_with_string_keys_allocates_its_key() {
+    let group: Group<String, u64> = reads();
+    let writes: WriteGroup<String, u64> = writes();
+    group.work("first", || 0);
+    writes.write("first", || 0);
+    assert_allocates(measure(|| assert_eq!(group.work("some key", || 1), 1)), 1);
+    assert_allocates(measure(|| assert_eq!(writes.write("some key", || 1), 1)), 1);
+    let owned = "some key".to_owned();
+    assert_allocates(measure(|| assert_eq!(group.work(&owned, || 1), 1)), 1);
+    assert_allocates(measure(|| assert!(group.call("some key").wait().is_none())), 0);
+}
+
+/// The error path costs nothing, the panic path what std's unwinding costs, and a message.
+#[test]
+fn failures_cost_no_more_than_they_must() {
+    let group: Group<u64, u64, u64> = reads();
+    group.try_work(&0, || Ok(0)).unwrap();
+    assert_allocates(measure(|| assert_eq!(group.try_work(&1, || Err(1)), Err(Error::Work(1)))), 0);
+    let bare = measure(|| drop(catch_unwind(|| resume_unwind(Box::new(1u8)))));
+    let led = measure(|| {
+        let _ = catch_unwind(AssertUnwindSafe(|| group.try_work(&1, || resume_unwind(Box::new(1u8)))));
+    });
+    // Caught once more, resumed once more (a new exception object each), and described once.
+    assert!(led.count_total <= bare.count_total + 3, "bare {bare:?}, led {led:?}");
+    assert_eq!((led.count_current, bare.count_current), (0, 0));
+}
+
+/// What a group costs before it is called, and what its first call costs.
+#[test]
+fn a_group_allocates_its_table_at_the_first_call() {
+    drop(Group::<u64, u64>::new()); // the number of cores is read once per process
+    let mut kept = None;
+    let made = measure(|| kept = Some(Group::<u64, u64>::new()));
+    assert_eq!(made.count_total, 1, "the handle's: {made:?}");
+    let group = kept.unwrap();
+    let first = measure(|| drop(group.work(&1, || 1)));
+    assert_eq!(first.count_total, 2, "the array of shards, and the shard's own table: {first:?}");
+    assert!(first.bytes_total < 128 * 1024, "{first:?}");
+    let looks = measure(|| drop((Group::<u64, u64>::new().stats(), Group::<u64, u64>::new().in_flight())));
+    assert_eq!(looks.count_total, 2, "a group that is only looked at makes no table: {looks:?}");
+}
+
+/// Waits, without allocating.
+fn until(so: impl Fn() -> bool) {
+    while !so() {
+        yield_now();
+    }
+}
+
+/// Each follower's own allocations, in the order of their arrival; each thread has waited once before, so that what
+/// a thread keeps for itself (its seat, parking_lot's record of it) is there already.
+fn followers(
+    n: usize,
+    follow: impl Fn(&Group<u64, u64>, &WriteGroup<u64, u64>) -> u64 + Send + Sync + 'static,
+) -> Vec<AllocationInfo> {
+    let (reads, writes) = (reads::<u64, u64, _>(), writes::<u64, u64, _>());
+    let follow = Arc::new(follow);
+    let mut infos = Vec::new();
+    let (go, threads): (Vec<_>, Vec<_>) = (0..n)
+        .map(|_| {
+            let (go, wait) = mpsc::channel::<()>();
+            let (reads, writes, follow) = (reads.clone(), writes.clone(), follow.clone());
+            let thread = spawn(move || {
+                let mut info = None;
+                for _ in 0..2 {
+                    wait.recv().unwrap();
+                    info = Some(measure(|| {
+                        follow(&reads, &writes);
+                    }));
+                }
+                info.unwrap()
+            });
+            (go, thread)
+        })
+        .unzip();
+    for _ in 0..2 {
+        let release = Arc::new(AtomicBool::new(false));
+        let leaders = [
+            {
+                let (reads, release) = (reads.clone(), release.clone());
+                spawn(move || {
+                    reads.work(&1, || {
+                        until(|| release.load(SeqCst));
+                        7
+                    })
+                })
+            },
+            {
+                let (writes, release) = (writes.clone(), release.clone());
+                spawn(move || {
+                    writes.write(&1, || {
+                        until(|| release.load(SeqCst));
+                        7
+                    })
+                })
+            },
+        ];
+        until(|| reads.in_flight() + writes.in_flight() == 2);
+        for (i, go) in go.iter().enumerate() {
+            go.send(()).unwrap();
+            until(|| reads.followers(&1) + writes.followers(&1) == i + 1);
+        }
+        release.store(true, SeqCst);
+        leaders.into_iter().for_each(|leader| drop(leader.join().unwrap()));
+        until(|| reads.in_flight() + writes.in_flight() == 0);
+    }
+    infos.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
+    infos
+}
+
+fn assert_first_two_then_none(infos: &[AllocationInfo]) {
+    for (i, info) in infos.iter().enumerate() {
+        let allowed = if i == 0 { 2 } else { 0 };
+        assert!(info.count_total <= allowed, "follower {i}: {info:?}");
+    }
+}
+
+#[test]
+fn a_flights_first_follower_allocates_twice_at_most_and_the_others_nothing() {
+    let infos = followers(6, |reads, _| reads.work(&1, || unreachable!()));
+    assert_eq!(infos[0].count_total, 2, "the flight, and what the deadlock check may know of it: {:?}", infos[0]);
+    assert_first_two_then_none(&infos);
+    assert_first_two_then_none(&followers(4, |reads, _| reads.call(&1).wait().unwrap().unwrap().value));
+    let timed = |reads: &Group<u64, u64>, _: &WriteGroup<u64, u64>| {
+        reads.call(&1).timeout(std::time::Duration::MAX).run(|| unreachable!()).unwrap().value
+    };
+    assert_first_two_then_none(&followers(4, timed));
+}
+
+/// Queued calls, too: the first makes the flight that is next, the newest leads it.
+#[test]
+fn a_queued_call_allocates_no_more_than_a_follower() {
+    assert_first_two_then_none(&followers(6, |_, writes| writes.write(&1, || 8)));
+    let fresh = |reads: &Group<u64, u64>, _: &WriteGroup<u64, u64>| reads.call(&1).fresh().run(|| Ok(8)).unwrap().value;
+    assert_first_two_then_none(&followers(4, fresh));
+}
+
+/// Flights of `keys` different keys, all in the air at once, on one thread: each closure calls for the next key.
+fn burst(group: &Group<u64, u64>, keys: u64) {
+    fn nest(group: &Group<u64, u64>, key: u64, peak: u64) {
+        if key == peak {
+            assert_eq!(group.in_flight() as u64, peak);
+            return;
+        }
+        group.work(&key, || {
+            nest(group, key + 1, peak);
+            key
+        });
+    }
+    nest(group, 0, keys);
+}
+
+/// P8: whatever a burst made the tables grow to is given back when they are empty.
+#[test]
+fn p8_after_a_burst_the_tables_are_given_back() {
+    for shards in [1, 8] {
+        let group: Group<u64, u64> = Group::builder().shards(shards).build();
+        (0..100).for_each(|key| drop(group.work(&key, || key))); // every shard's small table
+        let info = measure(|| burst(&group, 500));
+        assert!(info.count_total > 0 && info.bytes_max > 500 * 40, "the tables grew: {info:?}");
+        assert_eq!(group.in_flight(), 0);
+        // Small tables that were replaced by grown ones were freed, too: less is held than before.
+        assert!(info.count_current <= 0 && info.bytes_current <= 0, "kept after the burst: {info:?}");
+        // Within eight slots nothing is given back and taken again.
+        let group: Group<u64, u64> = reads();
+        group.work(&0, || 0);
+        let info = measure(|| burst(&group, 6));
+        assert!(info.count_total <= 1, "grown to its small size once: {info:?}");
+        assert_allocates(measure(|| burst(&group, 6)), 0);
+    }
+}
+
+/// P8: forgotten flights are kept by number while somebody waits for them; the list is given back, too.
+#[test]
+fn p8_after_many_forgotten_flights_nothing_is_kept() {
+    let group: Group<u64, u64> = reads();
+    burst_forgotten(&group, 50);
+    let info = measure(|| burst_forgotten(&group, 50));
+    assert_eq!((info.count_current, info.bytes_current), (0, 0), "{info:?}");
+    assert_eq!(group.in_flight(), 0);
+}
+
+/// Each leads a flight that a spawned call follows, forgets it, and goes on inside.
+fn burst_forgotten(group: &Group<u64, u64>, n: u64) {
+    if n == 0 {
+        return;
+    }
+    let receiver = std::cell::OnceCell::new();
+    group.work(&1, || {
+        receiver.set(group.call(&1).spawn(|| unreachable!())).unwrap();
+        assert!(group.forget(&1));
+        burst_forgotten(group, n - 1);
+        n
+    });
+    assert_eq!(receiver.into_inner().unwrap().recv().unwrap().unwrap().value, n);
+}
+
+/// P8: the memory of a call is the call's: a thousand calls later nothing has grown.
+#[test]
+fn p8_nothing_grows_with_the_number_of_calls() {
+    let group: Group<String, String, String> = reads();
+    let writes: WriteGroup<String, String, String> = writes();
+    group.work_and_fail();
+    writes.try_write("k", || Ok("v".to_owned())).unwrap();
+    let info = measure(|| {
+        for i in 0..1000 {
+            let key = i.to_string();
+            group.try_work(&key, || Ok("value".to_owned())).unwrap();
+            group.try_work(&key, || Err("error".to_owned())).unwrap_err();
+            writes.try_write(&key, || Ok("value".to_owned())).unwrap();
+            group.try_work("outer", || group.try_work(&key, || Ok(String::new())).map_err(|_| String::new())).unwrap();
+            assert!(
+                group
+                    .try_work("outer", || group.try_work("outer", || Ok(String::new())).map_err(|_| String::new()))
+                    .is_err()
+            );
+        }
+    });
+    assert_eq!((info.count_current, info.bytes_current), (0, 0), "{info:?}");
+}
+
+trait WorkAndFail {
+    fn work_and_fail(&self);
+}
+
+/// Once round every path of the test above, so that what a thread keeps for itself is there.
+impl WorkAndFail for Group<String, String, String> {
+    fn work_and_fail(&self) {
+        let _ = self.try_work("outer", || self.try_work("outer", || Ok(String::new())).map_err(|_| String::new()));
+        let _ = self.try_work("outer", || self.try_work("inner", || Ok(String::new())).map_err(|_| String::new()));
+    }
+}
