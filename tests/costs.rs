@@ -228,7 +228,8 @@ fn burst(group: &Group<u64, u64>, keys: u64) {
 /// P8: whatever a burst made the tables grow to is given back when they are empty.
 #[test]
 fn p8_after_a_burst_the_tables_are_given_back() {
-    for shards in [1, 8] {
+    // Hashes are random: which tables become how full is different each time.
+    for shards in [1, 8].repeat(20) {
         let group: Group<u64, u64> = Group::builder().shards(shards).build();
         (0..100).for_each(|key| drop(group.work(&key, || key))); // every shard's small table
         let info = measure(|| burst(&group, 500));

@@ -9,8 +9,10 @@ use crate::engine::wait_for::FlightHead;
 use crate::sync::{Arc, Instant, Mutex, MutexGuard, cores};
 use hashbrown::HashTable;
 
-/// A table without a heap block of its own until it is used, and given back once it has grown beyond this.
-const CAPACITY_KEPT: usize = 7; // what hashbrown calls the capacity of 8 buckets
+/// A table without a heap block of its own until it is used, and given back once it has grown beyond this. Buckets,
+/// not `capacity()`: that one counts what can still be inserted, and a table that was full once and is empty now
+/// may be large and say little, because of the tombstones in it.
+const BUCKETS_KEPT: usize = 8;
 
 /// One key with a flight in the air.
 pub(crate) struct Slot<K, V, E> {
@@ -89,7 +91,7 @@ impl<K, V, E> Flights<K, V, E> {
 /// The table itself, for dropping after the lock, if it had grown large and is empty now (P8).
 #[inline]
 pub(crate) fn outgrown<T>(table: &mut HashTable<T>) -> Option<HashTable<T>> {
-    (table.is_empty() && table.capacity() > CAPACITY_KEPT).then(|| std::mem::take(table))
+    (table.is_empty() && table.num_buckets() > BUCKETS_KEPT).then(|| std::mem::take(table))
 }
 
 impl<K, V, E> Shard<K, V, E> {
@@ -152,6 +154,32 @@ mod tests {
         assert!(size_of::<Slot<u64, [u64; 100], String>>() <= 56, "values and errors are not in the slot");
         assert_eq!((size_of::<Shard<u64, u64, u64>>(), align_of::<Shard<u64, u64, u64>>()), (64, 64));
         assert_eq!(size_of::<Shard<[u64; 100], u64, u64>>(), 64);
+    }
+
+    /// P8: whatever it was filled with, an empty table larger than eight slots is given back, and a small one kept.
+    #[test]
+    fn p8_an_empty_table_that_has_grown_is_given_back() {
+        let small = {
+            let mut table = HashTable::new();
+            table.insert_unique(0, 0u64, |hash| *hash);
+            (table.num_buckets(), HashTable::<u64>::with_capacity(7).allocation_size())
+        };
+        assert!(small.0 <= BUCKETS_KEPT);
+        for n in (1..40).chain([63, 64, 112, 113, 500]) {
+            for sort in [|n: u64| n, |n: u64| n << 57, |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15), |_| 7] {
+                let mut table = HashTable::new();
+                for i in 0..n {
+                    table.insert_unique(sort(i), sort(i), |hash| *hash);
+                }
+                for i in 0..n {
+                    assert!(outgrown(&mut table).is_none(), "given back while it is in use");
+                    table.find_entry(sort(i), |hash| *hash == sort(i)).unwrap().remove();
+                }
+                let given_back = outgrown(&mut table);
+                assert!(table.allocation_size() <= small.1, "{n} entries: kept {} bytes", table.allocation_size());
+                assert_eq!(given_back.is_some(), n > 7, "{n} entries");
+            }
+        }
     }
 
     #[test]
