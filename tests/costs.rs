@@ -108,10 +108,11 @@ fn a_group_allocates_its_table_at_the_first_call() {
     let made = measure(|| kept = Some(Group::<u64, u64>::new()));
     assert_eq!(made.count_total, 1, "the handle's: {made:?}");
     let group = kept.unwrap();
-    let first = measure(|| drop(group.work(&1, || 1)));
+    let first = measure(|| assert_eq!(group.work(&1, || 1), 1));
     assert_eq!(first.count_total, 2, "the array of shards, and the shard's own table: {first:?}");
     assert!(first.bytes_total < 128 * 1024, "{first:?}");
-    let looks = measure(|| drop((Group::<u64, u64>::new().stats(), Group::<u64, u64>::new().in_flight())));
+    let looks =
+        measure(|| assert_eq!(Group::<u64, u64>::new().stats().led + Group::<u64, u64>::new().in_flight() as u64, 0));
     assert_eq!(looks.count_total, 2, "a group that is only looked at makes no table: {looks:?}");
 }
 
@@ -176,7 +177,7 @@ fn followers(
             until(|| reads.followers(&1) + writes.followers(&1) == i + 1);
         }
         release.store(true, SeqCst);
-        leaders.into_iter().for_each(|leader| drop(leader.join().unwrap()));
+        leaders.into_iter().for_each(|leader| assert_eq!(leader.join().unwrap(), 7));
         until(|| reads.in_flight() + writes.in_flight() == 0);
     }
     infos.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
@@ -231,7 +232,7 @@ fn p8_after_a_burst_the_tables_are_given_back() {
     // Hashes are random: which tables become how full is different each time.
     for shards in [1, 8].repeat(20) {
         let group: Group<u64, u64> = Group::builder().shards(shards).build();
-        (0..100).for_each(|key| drop(group.work(&key, || key))); // every shard's small table
+        (0..100).for_each(|key| assert_eq!(group.work(&key, || key), key)); // every shard's small table
         let info = measure(|| burst(&group, 500));
         assert!(info.count_total > 0 && info.bytes_max > 500 * 40, "the tables grew: {info:?}");
         assert_eq!(group.in_flight(), 0);

@@ -61,7 +61,10 @@ fn reads(group: &Group<u64, Value, u64>, dice: &mut Dice, n: u64) {
         },
         5 => group.call(&key).spawn(work).recv().expect("an outcome"),
         6 => return drop(group.call(&key).fresh().spawn(work)),
-        7 => return drop(group.forget(&key)),
+        7 => {
+            group.forget(&key);
+            return;
+        }
         8 => {
             let inner = group.try_work(&key, || match group.try_work(&key, work) {
                 Ok(value) => Ok(value), // forgotten meanwhile
@@ -74,7 +77,9 @@ fn reads(group: &Group<u64, Value, u64>, dice: &mut Dice, n: u64) {
         }
         10 => {
             let found = group.work_many(&[0, 1, 2], |missing| Ok(missing.iter().map(|key| (*key, value(n))).collect()));
-            found.values().flatten().for_each(|landing| drop(whole(&landing.value)));
+            for landing in found.values().flatten() {
+                whole(&landing.value);
+            }
             return;
         }
         11 => {
@@ -86,7 +91,9 @@ fn reads(group: &Group<u64, Value, u64>, dice: &mut Dice, n: u64) {
         _ => group.call(&key).run(work),
     };
     match result {
-        Ok(landing) => drop(whole(&landing.value)),
+        Ok(landing) => {
+            whole(&landing.value);
+        }
         Err(Error::Missing | Error::Deadlock(_)) => panic!("neither is possible here"),
         Err(_) => {}
     }

@@ -204,7 +204,7 @@ fn spawned_flights_and_writes_are_told_of() {
         };
         let queued = line_up(&writes, 1, 2, |writes, _| writes.write(&1, || 2));
         first.release();
-        queued.into_iter().for_each(|caller| drop(finish(caller)));
+        queued.into_iter().for_each(|caller| assert_eq!(finish(caller), 2));
         assert_eq!(
             log.take(),
             ["followed Value", "joined", "joined", "landed Value 0", "landed Value 1", "led", "led", "superseded"]

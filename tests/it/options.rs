@@ -285,7 +285,9 @@ fn invalidates_before_any_of_its_callers_returns() {
                             continue;
                         }
                         let before = stored.load(SeqCst);
-                        writes.write(&1, || drop(stored.fetch_add(1, SeqCst)));
+                        writes.write(&1, || {
+                            stored.fetch_add(1, SeqCst);
+                        });
                         let seen = read();
                         assert!(seen > before, "a read after the write saw {seen}, stored was {before} before it");
                     }

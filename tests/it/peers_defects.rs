@@ -343,7 +343,7 @@ fn p1_not_the_go_write_groups_overlapping_runs() {
                 })
             })
             .collect();
-        callers.into_iter().for_each(|caller| finish(caller));
+        callers.into_iter().for_each(finish);
         alone.assert_never_two();
     });
 }

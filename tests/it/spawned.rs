@@ -56,10 +56,7 @@ type Receivers = Arc<
 >;
 
 /// A queue of jobs that a test runs, keeps or drops as it likes.
-fn queued<K: Send + 'static>() -> (Group<K, u32>, JobQueue)
-where
-    K: std::hash::Hash + Eq,
-{
+fn queued<K: std::hash::Hash + Eq>() -> (Group<K, u32>, JobQueue) {
     let (jobs, queue) = crossbeam_channel::unbounded();
     (Group::builder().executor(move |job| jobs.send(job).unwrap()).build(), queue)
 }
