@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, Once};
 use std::thread::{JoinHandle, spawn, yield_now};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a test may take before it counts as hung. Two busy cores and a build with delays are well below; where
 /// all is slower (under a sanitizer), `FLIGHT_GROUP_PATIENCE` says how many seconds.
@@ -53,8 +53,11 @@ pub(crate) fn finish<T>(thread: JoinHandle<T>) -> T {
 }
 
 /// Waits until it is so. A watchdog ends the wait that has no end.
+#[track_caller]
 pub(crate) fn until(mut so: impl FnMut() -> bool) {
+    let began = Instant::now();
     while !so() {
+        assert!(began.elapsed() < patience(), "the condition never came true");
         yield_now();
     }
 }

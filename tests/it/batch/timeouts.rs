@@ -271,7 +271,7 @@ fn an_outcome_that_is_there_wins_over_the_deadline() {
             wait(&started);
             let leader = load(1);
             until(|| batcher.waiting() == 1);
-            let deadline = Instant::now() + Duration::from_millis(60);
+            let deadline = Instant::now() + Duration::from_millis(600);
             let follower = scope.spawn(move || batcher.call(&Slow::quick(2)).deadline(deadline).load());
             until(|| batcher.waiting() == 2);
             act.send(()).unwrap();
