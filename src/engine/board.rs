@@ -6,11 +6,11 @@ use crate::engine::detach::Promotion;
 use crate::engine::flight::Flight;
 use crate::engine::seat::Seat;
 use crate::engine::spawned::Passenger;
-use crate::engine::table::{Flights, Slot};
+use crate::engine::table::{Flights, Shard, Slot};
 use crate::engine::wait_for::{FlightHead, NOBODY, thread_number};
-use crate::sync::{Arc, Instant};
+use crate::sync::{Arc, Instant, MutexGuard};
 use std::borrow::Borrow;
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 
 /// A flight as its leader knows it: by number, so that its landing touches no other.
 #[derive(Clone, Copy)]
@@ -58,32 +58,69 @@ pub(crate) enum Boarded<V, E> {
 }
 
 impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
+    /// Makes a caller that blocks, and that meets nobody, the leader: the number of its flight. Otherwise nothing
+    /// has been done, and the lock is given back for [`board_locked`](Self::board_locked).
+    ///
+    /// This and `land_alone` (land.rs) are all that a call pays that meets nobody. They pass numbers and
+    /// locks around, and leave everything that has a destructor to the cold halves.
     #[inline]
+    pub(crate) fn lead_alone<'s, Q>(
+        &self,
+        shard: &'s Shard<K, V, E>,
+        hash: u64,
+        key: &Q,
+    ) -> Result<u64, MutexGuard<'s, Flights<K, V, E>>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let started = self.clock();
+        let mut guard = shard.lock();
+        if !guard.table.is_vacant(hash, |slot| slot.key.borrow() == key) {
+            return Err(guard);
+        }
+        let key = key.to_owned(); // may panic: nothing has been changed yet
+        let id = Flights::<K, V, E>::next_id(&mut guard.numbers, self.shards, hash);
+        guard.led += 1;
+        guard.table.push(Slot { hash, key, id, leader: thread_number(), started, current: None, next: None });
+        Ok(id)
+    }
+
+    /// Boards any call: one that boards again, or that does not block.
     pub(crate) fn board<Q>(&self, hash: u64, key: &Q, rule: Rule, boarder: &mut Boarder<V, E>) -> Boarded<V, E>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let started = self.clock();
-        let mut guard = self.shard(hash).lock();
+        self.board_locked(hash, key, rule, boarder, self.shard(hash).lock())
+    }
+
+    #[cold]
+    pub(crate) fn board_locked<Q>(
+        &self,
+        hash: u64,
+        key: &Q,
+        rule: Rule,
+        boarder: &mut Boarder<V, E>,
+        mut guard: MutexGuard<'_, Flights<K, V, E>>,
+    ) -> Boarded<V, E>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let now = self.clock();
         let Flights { table, numbers, led, joined } = &mut *guard;
-        match table.entry(hash, |slot| slot.key.borrow() == key, |slot| slot.hash) {
-            hashbrown::hash_table::Entry::Vacant(vacant) => {
-                let key = key.to_owned(); // may panic: nothing has been changed yet
-                let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
-                *led += 1;
-                let slot = Slot { hash, key, id, leader: NOBODY, started, current: None, next: None };
-                let slot = vacant.insert(slot).into_mut();
-                self.take_off(slot, boarder)
-            }
-            hashbrown::hash_table::Entry::Occupied(mut occupied) => {
-                self.board_occupied(occupied.get_mut(), numbers, led, joined, started, rule, boarder)
-            }
+        if let Some(slot) = table.find_mut(hash, |slot| slot.key.borrow() == key) {
+            return self.board_occupied(slot, numbers, led, joined, now, rule, boarder);
         }
+        let key = key.to_owned(); // may panic: nothing has been changed yet
+        let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
+        *led += 1;
+        let slot = Slot { hash, key, id, leader: NOBODY, started: now, current: None, next: None };
+        self.take_off(table.insert(slot), boarder)
     }
 
     /// The boarder leads the slot's flight, which has just been numbered.
-    #[inline]
     fn take_off(&self, slot: &mut Slot<K, V, E>, boarder: &mut Boarder<V, E>) -> Boarded<V, E> {
         let flying = Flying { hash: slot.hash, id: slot.id };
         match boarder.passenger.take() {
@@ -99,7 +136,6 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
         }
     }
 
-    #[cold]
     #[allow(clippy::too_many_arguments, reason = "the fields of one shard, borrowed apart from its table")]
     fn board_occupied(
         &self,

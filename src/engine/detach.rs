@@ -7,11 +7,10 @@
 use crate::engine::Engine;
 use crate::engine::board::Flying;
 use crate::engine::flight::{Captain, Flight};
-use crate::engine::table::{Flights, Slot, outgrown};
+use crate::engine::table::{Flights, Many, Slot};
 use crate::engine::wait_for::NOBODY;
 use crate::observer::EventKind;
 use crate::sync::{Arc, test_delay};
-use hashbrown::HashTable;
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
@@ -37,7 +36,7 @@ impl<V, E> Promotion<V, E> {
 pub(crate) struct Detached<K, V, E> {
     promotion: Option<Promotion<V, E>>,
     _slot: Option<Slot<K, V, E>>,
-    _outgrown: Option<HashTable<Slot<K, V, E>>>,
+    _outgrown: Option<Many<K, V, E>>,
 }
 
 /// What a caller that has waited long enough found.
@@ -97,8 +96,8 @@ impl<K, V, E, S> Engine<K, V, E, S> {
             flights.joined -= 1;
             return Some(Detached { promotion, _slot: None, _outgrown: None });
         }
-        let (slot, _) = flights.table.find_entry(hash, |slot| slot.id == id).ok()?.remove();
-        Some(Detached { promotion: None, _slot: Some(slot), _outgrown: outgrown(&mut flights.table) })
+        let (slot, outgrown) = flights.table.remove(hash, id)?;
+        Some(Detached { promotion: None, _slot: Some(slot), _outgrown: outgrown })
     }
 
     /// Detaches, for a caller that waits for flight `mine`, the flight that keeps it waiting.

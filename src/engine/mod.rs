@@ -32,7 +32,7 @@ mod table;
 mod wait_for;
 
 pub(crate) use board::Existing;
-use board::{Boarded, Boarder, Flying};
+use board::Flying;
 pub(crate) use config::{Config, Patience, Rule};
 pub use spawned::Job;
 
@@ -125,7 +125,7 @@ impl<K: Clone, V, E, S> Engine<K, V, E, S> {
         let mut flights = Vec::new();
         for shard in self.allocated() {
             let shard = shard.lock();
-            for slot in &shard.table {
+            for slot in shard.table.iter() {
                 let since = slot.current.as_ref().and_then(|flight| flight.since.get());
                 let age = match (slot.started, since) {
                     (0, since) => since.map(Instant::elapsed),
@@ -166,14 +166,14 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         F: FnOnce() -> Result<V, E>,
     {
         let hash = self.hash(key);
-        let mut boarder = Boarder::blocked(patience);
-        let turn = match self.board(hash, key, rule, &mut boarder) {
-            Boarded::Lead(flying) if boarder.expired.is_none() => Turn::Lead(flying),
-            boarded => self.take_turns(hash, key, rule, boarder, boarded),
+        let shard = self.shard(hash); // found once: by the way in and by the way out
+        let flying = match self.lead_alone(shard, hash, key) {
+            Ok(id) => Flying { hash, id },
+            Err(guard) => match self.meet(hash, key, rule, patience, guard) {
+                Turn::Lead(flying) => flying,
+                Turn::Done(result) => return result,
+            },
         };
-        match turn {
-            Turn::Lead(flying) => self.lead(key, flying, work),
-            Turn::Done(result) => result,
-        }
+        self.lead(key, shard, flying, work)
     }
 }

@@ -9,8 +9,8 @@ use crate::engine::wait_for::FlightHead;
 use crate::sync::{Arc, Mutex, MutexGuard, cores};
 use hashbrown::HashTable;
 
-/// A table without a heap block of its own until it is used, and given back once it has grown beyond this.
-const CAPACITY_KEPT: usize = 7; // what hashbrown calls the capacity of 8 buckets
+/// How many slots a shard keeps in a plain list, and how many it may keep room for when it is idle (P8).
+const FEW: usize = 8;
 
 /// One key with a flight in the air.
 pub(crate) struct Slot<K, V, E> {
@@ -52,9 +52,98 @@ impl<K, V, E> Slot<K, V, E> {
 #[repr(align(64))]
 pub(crate) struct Shard<K, V, E>(Mutex<Flights<K, V, E>>);
 
+/// The slots of one shard.
+///
+/// Nearly always there are none or one: there are more shards than threads that run. So the first few stand in a
+/// list, which is searched, filled and emptied in fewer instructions than a hash table takes to find a place; only
+/// what does not fit goes into a table. Neither calls the user's `Hash`, and a slot does not move from one to the
+/// other.
+pub(crate) struct Table<K, V, E> {
+    few: Vec<Slot<K, V, E>>,
+    /// Made when the list is full, given away when the shard is empty. Boxed, so that a shard fits a cache line.
+    many: Option<Many<K, V, E>>,
+}
+
+/// What did not fit the list.
+pub(crate) type Many<K, V, E> = Box<HashTable<Slot<K, V, E>>>;
+
+impl<K, V, E> Table<K, V, E> {
+    pub(crate) fn len(&self) -> usize {
+        self.few.len() + self.many.as_ref().map_or(0, |many| many.len())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot<K, V, E>> {
+        self.few.iter().chain(self.many.iter().flat_map(|many| many.iter()))
+    }
+
+    pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(&Slot<K, V, E>) -> bool) -> Option<&Slot<K, V, E>> {
+        let few = self.few.iter().find(|slot| slot.hash == hash && is(slot));
+        few.or_else(|| self.many.as_ref()?.find(hash, is))
+    }
+
+    pub(crate) fn find_mut(
+        &mut self,
+        hash: u64,
+        mut is: impl FnMut(&Slot<K, V, E>) -> bool,
+    ) -> Option<&mut Slot<K, V, E>> {
+        let few = self.few.iter_mut().find(|slot| slot.hash == hash && is(slot));
+        few.or_else(|| self.many.as_mut()?.find_mut(hash, is))
+    }
+
+    pub(crate) fn insert(&mut self, slot: Slot<K, V, E>) -> &mut Slot<K, V, E> {
+        if self.few.len() < FEW {
+            if self.few.len() == self.few.capacity() {
+                self.few.reserve_exact(FEW / 2);
+            }
+            self.few.push(slot);
+            return self.few.last_mut().expect("just pushed");
+        }
+        let many = self.many.get_or_insert_default();
+        many.insert_unique(slot.hash, slot, |slot| slot.hash).into_mut()
+    }
+
+    /// Takes the slot of flight `id` out, with what else is to be dropped after the lock.
+    pub(crate) fn remove(&mut self, hash: u64, id: u64) -> Option<(Slot<K, V, E>, Option<Many<K, V, E>>)> {
+        let slot = match self.few.iter().position(|slot| slot.id == id) {
+            Some(place) => self.few.swap_remove(place),
+            None => self.many.as_mut()?.find_entry(hash, |slot| slot.id == id).ok()?.remove().0,
+        };
+        let outgrown = self.many.take_if(|many| self.few.is_empty() && many.is_empty());
+        Some((slot, outgrown))
+    }
+
+    /// Whether the key is not there, and a slot for it can be [`push`](Self::push)ed without allocating.
+    #[inline]
+    pub(crate) fn is_vacant(&self, hash: u64, mut is: impl FnMut(&Slot<K, V, E>) -> bool) -> bool {
+        self.few.len() < self.few.capacity() // at most FEW
+            && self.many.is_none()
+            && !self.few.iter().any(|slot| slot.hash == hash && is(slot))
+    }
+
+    /// [`insert`](Self::insert), where [`is_vacant`](Self::is_vacant) has said yes.
+    #[inline]
+    pub(crate) fn push(&mut self, slot: Slot<K, V, E>) {
+        self.few.push(slot);
+    }
+
+    /// [`remove`](Self::remove) for a flight that nobody boarded, the last to take off in a shard that has nothing
+    /// to give away: its key.
+    #[inline(always)]
+    pub(crate) fn remove_alone(&mut self, id: u64) -> Option<K> {
+        let last = self.few.last()?;
+        if last.id != id || last.current.is_some() || last.next.is_some() || self.many.is_some() {
+            return None; // the last is nearly always the only one
+        }
+        match self.few.pop() {
+            Some(Slot { key, current: None, next: None, .. }) => Some(key),
+            _ => unreachable!("looked at just now"),
+        }
+    }
+}
+
 /// What a shard's lock guards.
 pub(crate) struct Flights<K, V, E> {
-    pub(crate) table: HashTable<Slot<K, V, E>>,
+    pub(crate) table: Table<K, V, E>,
     /// How many flight numbers this shard has given.
     pub(crate) numbers: u64,
     /// How many closures were run, and how many calls boarded somebody else's flight: counted here because the
@@ -82,15 +171,10 @@ impl<K, V, E> Flights<K, V, E> {
     }
 }
 
-/// The table itself, for dropping after the lock, if it had grown large and is empty now (P8).
-#[inline]
-pub(crate) fn outgrown<T>(table: &mut HashTable<T>) -> Option<HashTable<T>> {
-    (table.is_empty() && table.capacity() > CAPACITY_KEPT).then(|| std::mem::take(table))
-}
-
 impl<K, V, E> Shard<K, V, E> {
     fn new() -> Self {
-        Self(Mutex::new(Flights { table: HashTable::new(), numbers: 0, led: 0, joined: 0 }))
+        let table = Table { few: Vec::new(), many: None };
+        Self(Mutex::new(Flights { table, numbers: 0, led: 0, joined: 0 }))
     }
 
     #[inline]
