@@ -81,7 +81,6 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
         }
         let key = key.to_owned(); // may panic: nothing has been changed yet
         let id = Flights::<K, V, E>::next_id(&mut guard.numbers, self.shards, hash);
-        guard.led += 1;
         guard.table.push(Slot { hash, key, id, leader: thread_number(), started, current: None, next: None });
         Ok(id)
     }
@@ -109,13 +108,12 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
         Q: Eq + ToOwned<Owned = K> + ?Sized,
     {
         let now = self.clock();
-        let Flights { table, numbers, led, joined } = &mut *guard;
+        let Flights { table, numbers, unled, joined } = &mut *guard;
         if let Some(slot) = table.find_mut(hash, |slot| slot.key.borrow() == key) {
-            return self.board_occupied(slot, numbers, led, joined, now, rule, boarder);
+            return self.board_occupied(slot, numbers, unled, joined, now, rule, boarder);
         }
         let key = key.to_owned(); // may panic: nothing has been changed yet
         let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
-        *led += 1;
         let slot = Slot { hash, key, id, leader: NOBODY, started: now, current: None, next: None };
         self.take_off(table.insert(slot), boarder)
     }
@@ -141,7 +139,7 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
         &self,
         slot: &mut Slot<K, V, E>,
         numbers: &mut u64,
-        led: &mut u64,
+        unled: &mut u64,
         joined: &mut u64,
         now: u64,
         rule: Rule,
@@ -152,13 +150,12 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
             self.rare.expired.add(1);
             self.set_aside(slot);
             if slot.next.is_some() {
-                *led += 1;
+                *unled -= 1;
                 *joined -= 1;
                 return Boarded::Expired(self.promote(slot));
             }
             slot.id = Flights::<K, V, E>::next_id(numbers, self.shards, slot.hash);
             slot.started = now;
-            *led += 1;
             return self.take_off(slot, boarder);
         }
         if boarder.passenger.is_none() && boarder.patience.start() {
@@ -174,6 +171,7 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
                 // Everybody aboard `next` waits for whoever runs `current` now.
                 let (hash, leader) = (slot.hash, slot.leader);
                 slot.next.get_or_insert_with(|| {
+                    *unled += 1;
                     let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
                     Flight::new(FlightHead::new(id, self.config.name.clone(), leader))
                 })

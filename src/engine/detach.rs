@@ -92,7 +92,7 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         self.set_aside(slot);
         let promotion = self.promote(slot);
         if promotion.is_some() {
-            flights.led += 1;
+            flights.unled -= 1;
             flights.joined -= 1;
             return Some(Detached { promotion, _slot: None, _outgrown: None });
         }

@@ -73,7 +73,7 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         let flight = slot.current.take();
         if slot.next.is_some() {
             let promotion = self.promote(slot);
-            flights.led += 1;
+            flights.unled -= 1;
             flights.joined -= 1;
             return Unlinked { flight, detached: false, promotion, _slot: None, _outgrown: None };
         }
@@ -119,20 +119,21 @@ impl<K, V, E, S> Engine<K, V, E, S> {
 impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
     /// Runs the leader's closure and lands its flight.
     #[inline]
-    pub(super) fn lead<Q, F>(
+    pub(super) fn lead<Q, F, R>(
         &self,
         key: &Q,
         shard: &Shard<K, V, E>,
         flying: Flying,
         work: F,
-    ) -> Result<Landing<V>, Error<E>>
+        then: impl FnOnce(Landing<V>) -> R,
+    ) -> Result<R, Error<E>>
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
         F: FnOnce() -> Result<V, E>,
     {
         if self.config.leader_needs_key() {
-            return self.lead_watched(key, flying, work);
+            return self.lead_watched(key, flying, work).map(then);
         }
         let result = match caught(work) {
             Ok(result) => result,
@@ -140,13 +141,13 @@ impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
         };
         match (land_alone(shard, flying.id), result) {
             // Nobody else wanted it: it goes to the leader as it is.
-            (Ok(_key), Ok(value)) => Ok(Landing::new(value, Role::Leader, false, false)),
+            (Ok(_key), Ok(value)) => Ok(then(Landing::new(value, Role::Leader, false, false))),
             (Ok(_key), Err(error)) => {
                 self.rare.failed.add(1);
                 Err(Error::Work(error))
             }
-            (Err(guard), Ok(value)) => self.land_followed(flying, guard, Outcome::Value(value)),
-            (Err(guard), Err(error)) => self.land_followed(flying, guard, Outcome::Failed(error)),
+            (Err(guard), Ok(value)) => self.land_followed(flying, guard, Outcome::Value(value)).map(then),
+            (Err(guard), Err(error)) => self.land_followed(flying, guard, Outcome::Failed(error)).map(then),
         }
     }
 

@@ -109,7 +109,7 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         let mut stats = self.rare.read();
         for shard in self.allocated() {
             let flights = shard.lock();
-            stats.led += flights.led;
+            stats.led += flights.numbers - flights.unled;
             stats.joined += flights.joined;
         }
         stats
@@ -158,8 +158,18 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
 
 impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
     /// One call from beginning to end: board, then lead or follow. Every verb of both groups comes here.
+    ///
+    /// `then` takes what the verb returns out of the landing, here and not at the caller's, so that circumstances
+    /// nobody asks for are never put together.
     #[inline]
-    pub(crate) fn run<Q, F>(&self, key: &Q, rule: Rule, patience: Patience, work: F) -> Result<Landing<V>, Error<E>>
+    pub(crate) fn run<Q, F, R>(
+        &self,
+        key: &Q,
+        rule: Rule,
+        patience: Patience,
+        work: F,
+        then: impl FnOnce(Landing<V>) -> R,
+    ) -> Result<R, Error<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -171,9 +181,9 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
             Ok(id) => Flying { hash, id },
             Err(guard) => match self.meet(hash, key, rule, patience, guard) {
                 Turn::Lead(flying) => flying,
-                Turn::Done(result) => return result,
+                Turn::Done(result) => return result.map(then),
             },
         };
-        self.lead(key, shard, flying, work)
+        self.lead(key, shard, flying, work, then)
     }
 }

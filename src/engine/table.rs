@@ -134,10 +134,12 @@ impl<K, V, E> Table<K, V, E> {
         if last.id != id || last.current.is_some() || last.next.is_some() || self.many.is_some() {
             return None; // the last is nearly always the only one
         }
-        match self.few.pop() {
-            Some(Slot { key, current: None, next: None, .. }) => Some(key),
-            _ => unreachable!("looked at just now"),
-        }
+        self.few.pop().map(|Slot { key, current, next, .. }| {
+            // Both are `None`, as seen above. Said in this way, the slot is not copied out to be dropped: only the
+            // key is, and the copy would have to wait for the slot's own stores.
+            std::mem::forget((current, next));
+            key
+        })
     }
 }
 
@@ -146,9 +148,11 @@ pub(crate) struct Flights<K, V, E> {
     pub(crate) table: Table<K, V, E>,
     /// How many flight numbers this shard has given.
     pub(crate) numbers: u64,
-    /// How many closures were run, and how many calls boarded somebody else's flight: counted here because the
-    /// lock is held anyway. Everything rarer is counted beside the table (`stats.rs`).
-    pub(crate) led: u64,
+    /// How many of them belong to flights that nobody leads: queued still, or dissolved. The others are the
+    /// flights that were led, so that a lone leader counts once and not twice.
+    pub(crate) unled: u64,
+    /// How many calls boarded somebody else's flight: counted here because the lock is held anyway. Everything
+    /// rarer is counted beside the table (`stats.rs`).
     pub(crate) joined: u64,
 }
 
@@ -174,7 +178,7 @@ impl<K, V, E> Flights<K, V, E> {
 impl<K, V, E> Shard<K, V, E> {
     fn new() -> Self {
         let table = Table { few: Vec::new(), many: None };
-        Self(Mutex::new(Flights { table, numbers: 0, led: 0, joined: 0 }))
+        Self(Mutex::new(Flights { table, numbers: 0, unled: 0, joined: 0 }))
     }
 
     #[inline]
