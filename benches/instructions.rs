@@ -22,7 +22,8 @@ fn repeat(calls: u64, mut call: impl FnMut(u64)) {
 
 fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let usage = "usage: instructions nothing|u64-fast|u64-default|write-fast|failing-fast CALLS";
+    let usage =
+        "usage: instructions nothing|u64-fast|u64-default|work-fast|bytes-fast|str-fast|write-fast|failing-fast CALLS";
     let [kind, calls] = &arguments[..] else {
         eprintln!("{usage}");
         return std::process::ExitCode::from(2);
@@ -39,6 +40,26 @@ fn main() -> std::process::ExitCode {
             let group: Group<u64, u64, u64, Fast> = Group::with_hasher(Fast::default());
             repeat(calls, |key| {
                 let _ = black_box(group.try_work(&key, || Ok(key)));
+            });
+        }
+        "work-fast" => {
+            let group: Group<u64, u64, std::convert::Infallible, Fast> = Group::with_hasher(Fast::default());
+            repeat(calls, |key| {
+                black_box(group.work(&key, || key));
+            });
+        }
+        "bytes-fast" => {
+            let group: Group<[u8; 32], u64, u64, Fast> = Group::with_hasher(Fast::default());
+            repeat(calls, |key| {
+                let key = black_box([key as u8; 32]);
+                let _ = black_box(group.try_work(&key, || Ok(7)));
+            });
+        }
+        "str-fast" => {
+            let group: Group<String, u64, u64, Fast> = Group::with_hasher(Fast::default());
+            let keys: Vec<String> = (0..KEYS).map(|n| format!("user:{n:06}:profile")).collect();
+            repeat(calls, |key| {
+                let _ = black_box(group.try_work(keys[key as usize].as_str(), || Ok(7)));
             });
         }
         "u64-default" => {

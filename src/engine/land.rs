@@ -50,7 +50,7 @@ impl<K, V, E, S> Drop for Unfinished<'_, K, V, E, S> {
 /// Takes flight `id` out of its shard, if its leader was alone from beginning to end. Gives its key back, to be
 /// dropped after the lock; otherwise nothing has been done, and gives the lock back.
 #[inline]
-fn land_alone<K, V, E>(shard: &Shard<K, V, E>, id: u64) -> Result<K, MutexGuard<'_, Flights<K, V, E>>> {
+fn land_alone<K, V, E>(shard: &Shard<K, V, E>, id: u64) -> Result<Option<K>, MutexGuard<'_, Flights<K, V, E>>> {
     test_delay();
     let mut guard = shard.lock();
     guard.table.remove_alone(id).ok_or(guard)

@@ -121,25 +121,30 @@ impl<K, V, E> Table<K, V, E> {
     }
 
     /// [`insert`](Self::insert), where [`is_vacant`](Self::is_vacant) has said yes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, slot: Slot<K, V, E>) {
+        if self.few.len() >= self.few.capacity() {
+            std::mem::forget(slot); // nothing that would have to be dropped may keep it out of the registers
+            unreachable!("`is_vacant` has looked");
+        }
+        // Seeing that it cannot grow, the compiler writes the slot in place. Otherwise it builds it beside, and
+        // the copy has to wait for the stores.
         self.few.push(slot);
     }
 
     /// [`remove`](Self::remove) for a flight that nobody boarded, the last to take off in a shard that has nothing
-    /// to give away: its key.
+    /// to give away: whether it was that, and its key, if there is anything to drop in one.
     #[inline(always)]
-    pub(crate) fn remove_alone(&mut self, id: u64) -> Option<K> {
+    pub(crate) fn remove_alone(&mut self, id: u64) -> Option<Option<K>> {
         let last = self.few.last()?;
         if last.id != id || last.current.is_some() || last.next.is_some() || self.many.is_some() {
             return None; // the last is nearly always the only one
         }
-        self.few.pop().map(|Slot { key, current, next, .. }| {
-            // Both are `None`, as seen above. Said in this way, the slot is not copied out to be dropped: only the
-            // key is, and the copy would have to wait for the slot's own stores.
-            std::mem::forget((current, next));
-            key
-        })
+        let slot = self.few.pop()?;
+        // Both are `None`, as seen above. Said in this way, the slot is not copied out to be dropped: at most the
+        // key is, and even that copy would have to wait for the slot's own stores.
+        std::mem::forget((slot.current, slot.next));
+        Some(std::mem::needs_drop::<K>().then_some(slot.key))
     }
 }
 
