@@ -4,6 +4,8 @@
 //! divided by the difference in calls, less the same for `nothing`: neither the process's start nor the loop is
 //! part of it.
 
+#![allow(clippy::print_stderr, reason = "a program, which says what it does not understand")]
+
 use flight_group::{Group, WriteGroup};
 use std::hint::black_box;
 

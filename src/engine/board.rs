@@ -8,7 +8,7 @@ use crate::engine::seat::Seat;
 use crate::engine::spawned::Passenger;
 use crate::engine::table::{Flights, Shard, Slot};
 use crate::engine::wait_for::{FlightHead, NOBODY, thread_number};
-use crate::sync::{Arc, Instant, MutexGuard};
+use crate::sync::{Arc, Duration, Instant, MutexGuard};
 use std::borrow::Borrow;
 use std::hash::BuildHasher;
 
@@ -81,7 +81,7 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
         }
         let key = key.to_owned(); // may panic: nothing has been changed yet
         let id = Flights::<K, V, E>::next_id(&mut guard.numbers, self.shards, hash);
-        guard.table.push(Slot { hash, key, id, leader: thread_number(), started, current: None, next: None });
+        guard.table.push(Slot::new(hash, key, id, thread_number(), started));
         Ok(id)
     }
 
@@ -114,20 +114,20 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
         }
         let key = key.to_owned(); // may panic: nothing has been changed yet
         let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
-        let slot = Slot { hash, key, id, leader: NOBODY, started: now, current: None, next: None };
+        let slot = Slot::new(hash, key, id, NOBODY, now);
         self.take_off(table.insert(slot), boarder)
     }
 
     /// The boarder leads the slot's flight, which has just been numbered.
     fn take_off(&self, slot: &mut Slot<K, V, E>, boarder: &mut Boarder<V, E>) -> Boarded<V, E> {
-        let flying = Flying { hash: slot.hash, id: slot.id };
+        let flying = Flying { hash: slot.hash(), id: slot.id };
         match boarder.passenger.take() {
             None => {
-                slot.leader = thread_number();
+                slot.set_leader(thread_number());
                 Boarded::Lead(flying)
             }
             Some(passenger) => {
-                slot.leader = NOBODY;
+                slot.set_leader(NOBODY);
                 let flight = slot.current(&self.config.name).clone();
                 Boarded::Fly(flying, flight, passenger)
             }
@@ -154,8 +154,8 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
                 *joined -= 1;
                 return Boarded::Expired(self.promote(slot));
             }
-            slot.id = Flights::<K, V, E>::next_id(numbers, self.shards, slot.hash);
-            slot.started = now;
+            slot.id = Flights::<K, V, E>::next_id(numbers, self.shards, slot.hash());
+            slot.set_started(now);
             return self.take_off(slot, boarder);
         }
         if boarder.passenger.is_none() && boarder.patience.start() {
@@ -169,7 +169,7 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
             Rule::Join => slot.current(&self.config.name),
             Rule::Queue => {
                 // Everybody aboard `next` waits for whoever runs `current` now.
-                let (hash, leader) = (slot.hash, slot.leader);
+                let (hash, leader) = (slot.hash(), slot.leader());
                 slot.next.get_or_insert_with(|| {
                     *unled += 1;
                     let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
@@ -226,7 +226,7 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
     }
 
     fn is_too_old(&self, slot: &Slot<K, V, E>, now: u64) -> bool {
-        self.config.max_age.is_some_and(|age| u128::from(now.saturating_sub(slot.started)) >= age.as_nanos())
+        self.config.max_age.is_some_and(|age| Duration::from_micros(now.saturating_sub(slot.started())) >= age)
     }
 }
 
@@ -244,7 +244,7 @@ pub(crate) enum Existing {
 impl<K, V, E, S> Engine<K, V, E, S> {
     /// When a promoted flight started, as [`Slot::started`](Slot) has it, and as its reports have it.
     pub(super) fn stamp(&self, slot: &mut Slot<K, V, E>, flight: &Flight<V, E>) {
-        slot.started = self.clock();
+        slot.set_started(self.clock());
         let _ = flight.since.set(Instant::now());
     }
 }

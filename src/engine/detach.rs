@@ -74,16 +74,17 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         let (captain, superseded) =
             flight.call_captain().expect("a queued flight that nobody can lead has been dissolved");
         slot.id = flight.head.id;
-        slot.leader = match &captain {
+        let leader = match &captain {
             Captain::Blocked(seat) => seat.owner,
             Captain::Spawned(_) => NOBODY,
         };
-        flight.head.set_leader(slot.leader);
+        slot.set_leader(leader);
+        flight.head.set_leader(leader);
         flight.remove_follower(); // the captain
         self.rare.superseded.add(superseded as u64);
         self.stamp(slot, &flight);
         slot.current = Some(flight.clone());
-        Some(Promotion { flying: Flying { hash: slot.hash, id: slot.id }, flight, captain })
+        Some(Promotion { flying: Flying { hash: slot.hash(), id: slot.id }, flight, captain })
     }
 
     /// Detaches the flight `id`, which is in the air.

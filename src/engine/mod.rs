@@ -44,7 +44,7 @@ use crate::sync::{Arc, Duration, Instant, Mutex, OnceCell};
 use flight::Flight;
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
-use table::{Shard, Shards};
+use table::{Shard, Shards, fold};
 
 pub(crate) struct Engine<K, V, E, S> {
     hasher: S,
@@ -92,7 +92,7 @@ impl<K, V, E, S> Engine<K, V, E, S> {
     /// Now, as `Slot::started` has it; 0 where nobody reads the clock.
     #[inline]
     fn clock(&self) -> u64 {
-        self.epoch.map_or(0, |epoch| epoch.elapsed().as_nanos() as u64 + 1)
+        self.epoch.map_or(0, |epoch| epoch.elapsed().as_micros() as u64 + 1)
     }
 
     fn tell(&self, flight: u64, key: impl FnOnce() -> K, kind: EventKind) {
@@ -127,9 +127,9 @@ impl<K: Clone, V, E, S> Engine<K, V, E, S> {
             let shard = shard.lock();
             for slot in shard.table.iter() {
                 let since = slot.current.as_ref().and_then(|flight| flight.since.get());
-                let age = match (slot.started, since) {
+                let age = match (slot.started(), since) {
                     (0, since) => since.map(Instant::elapsed),
-                    (started, _) => Some(Duration::from_nanos(self.clock().saturating_sub(started))),
+                    (started, _) => Some(Duration::from_micros(self.clock().saturating_sub(started))),
                 };
                 flights.push(FlightInfo { key: slot.key.clone(), age, followers: slot.followers(), flight: slot.id });
             }
@@ -142,7 +142,7 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
     /// The key's hash: outside the lock, since it may be slow and may panic.
     #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        self.hasher.hash_one(key)
+        fold(self.hasher.hash_one(key))
     }
 
     pub(crate) fn followers<Q>(&self, key: &Q) -> usize
