@@ -8,7 +8,7 @@ use crate::stats::{FlightInfo, Stats};
 use crossbeam_channel::Receiver;
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::convert::Infallible;
+use std::convert::{Infallible, identity};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -120,8 +120,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        match self.engine.run(key, Rule::Join, Patience::INFALLIBLE, || Ok(work())) {
-            Ok(landing) => landing.value,
+        match self.engine.run(key, Rule::Join, Patience::INFALLIBLE, || Ok(work()), Landing::into_value) {
+            Ok(value) => value,
             Err(error) => panic!("{error}"),
         }
     }
@@ -166,7 +166,7 @@ impl<K: Hash + Eq, V: Clone, E: Clone, S: BuildHasher> Group<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.engine.run(key, Rule::Join, Patience::default(), work).map(Landing::into_value)
+        self.engine.run(key, Rule::Join, Patience::default(), work, Landing::into_value)
     }
 
     /// A call with options: how long to wait, whether an older flight will do, whether to block at all.
@@ -422,7 +422,7 @@ where
     /// As [`Group::try_work`].
     #[inline]
     pub fn run(self, work: impl FnOnce() -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
-        self.group.engine.run(self.key, self.rule, Patience::default(), work)
+        self.group.engine.run(self.key, self.rule, Patience::default(), work, identity)
     }
 
     /// Follows the key's flight if there is one, and never leads: `None`, at once, if there is none.
@@ -534,7 +534,7 @@ where
     /// Boards, and blocks until the flight has landed or the time is up: see [`Call::run`].
     #[inline]
     pub fn run(self, work: impl FnOnce() -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
-        self.call.group.engine.run(self.call.key, self.call.rule, self.patience, work)
+        self.call.group.engine.run(self.call.key, self.call.rule, self.patience, work, identity)
     }
 
     /// Follows the key's flight if there is one: see [`Call::wait`].

@@ -7,7 +7,7 @@ use crate::landing::Landing;
 use crate::stats::{FlightInfo, Stats};
 use crossbeam_channel::Receiver;
 use std::borrow::Borrow;
-use std::convert::Infallible;
+use std::convert::{Infallible, identity};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -99,8 +99,8 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> WriteGroup<K, V, Infallible, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        match self.engine.run(key, Rule::Queue, Patience::INFALLIBLE, || Ok(work())) {
-            Ok(landing) => landing.value,
+        match self.engine.run(key, Rule::Queue, Patience::INFALLIBLE, || Ok(work()), Landing::into_value) {
+            Ok(value) => value,
             Err(error) => panic!("{error}"),
         }
     }
@@ -139,7 +139,7 @@ impl<K: Hash + Eq, V: Clone, E: Clone, S: BuildHasher> WriteGroup<K, V, E, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.engine.run(key, Rule::Queue, Patience::default(), work).map(Landing::into_value)
+        self.engine.run(key, Rule::Queue, Patience::default(), work, Landing::into_value)
     }
 
     /// A call with options: how long to wait, whether to block at all.
@@ -263,7 +263,7 @@ where
     /// As [`WriteGroup::try_write`].
     #[inline]
     pub fn run(self, work: impl FnOnce() -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
-        self.group.engine.run(self.key, Rule::Queue, Patience::default(), work)
+        self.group.engine.run(self.key, Rule::Queue, Patience::default(), work, identity)
     }
 
     /// Waits until all writes of the key that arrived before this call are done, without writing: follows the
@@ -339,7 +339,7 @@ where
     /// Queues, and blocks until the covering run has ended or the time is up: see [`WriteCall::run`].
     #[inline]
     pub fn run(self, work: impl FnOnce() -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
-        self.call.group.engine.run(self.call.key, Rule::Queue, self.patience, work)
+        self.call.group.engine.run(self.call.key, Rule::Queue, self.patience, work, identity)
     }
 
     /// Waits for the newest run, until the time is up: see [`WriteCall::wait`].

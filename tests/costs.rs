@@ -236,8 +236,11 @@ fn p8_after_a_burst_the_tables_are_given_back() {
         let info = measure(|| burst(&group, 500));
         assert!(info.count_total > 0 && info.bytes_max > 500 * 40, "the tables grew: {info:?}");
         assert_eq!(group.in_flight(), 0);
-        // Small tables that were replaced by grown ones were freed, too: less is held than before.
-        assert!(info.count_current <= 0 && info.bytes_current <= 0, "kept after the burst: {info:?}");
+        // A shard may keep room for eight slots of 48 bytes, and from then on nothing more.
+        assert!(info.count_current <= 0, "kept after the burst: {info:?}");
+        assert!(info.bytes_current <= (shards * 8 * 48) as i64, "kept after the burst: {info:?}");
+        let again = measure(|| burst(&group, 500));
+        assert_eq!((again.count_current, again.bytes_current), (0, 0), "kept after another: {again:?}");
         // Within eight slots nothing is given back and taken again.
         let group: Group<u64, u64> = reads();
         group.work(&0, || 0);

@@ -6,11 +6,11 @@ use crate::engine::detach::Promotion;
 use crate::engine::flight::Flight;
 use crate::engine::seat::Seat;
 use crate::engine::spawned::Passenger;
-use crate::engine::table::{Flights, Slot};
+use crate::engine::table::{Flights, Shard, Slot};
 use crate::engine::wait_for::{FlightHead, NOBODY, thread_number};
-use crate::sync::{Arc, Instant};
+use crate::sync::{Arc, Duration, Instant, MutexGuard};
 use std::borrow::Borrow;
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 
 /// A flight as its leader knows it: by number, so that its landing touches no other.
 #[derive(Clone, Copy)]
@@ -59,54 +59,88 @@ pub(crate) enum Boarded<V, E> {
 }
 
 impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
+    /// Makes a caller that blocks, and that meets nobody, the leader: the number of its flight. Otherwise nothing
+    /// has been done, and the lock is given back for [`board_locked`](Self::board_locked).
+    ///
+    /// This and `land_alone` (land.rs) are all that a call pays that meets nobody. They pass numbers and
+    /// locks around, and leave everything that has a destructor to the cold halves.
     #[inline]
+    pub(crate) fn lead_alone<'s, Q>(
+        &self,
+        shard: &'s Shard<K, V, E>,
+        hash: u64,
+        key: &Q,
+    ) -> Result<u64, MutexGuard<'s, Flights<K, V, E>>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let started = self.clock();
+        let mut guard = shard.lock();
+        if !guard.table.is_vacant(hash, |slot| slot.key.borrow() == key) {
+            return Err(guard);
+        }
+        let key = key.to_owned(); // may panic: nothing has been changed yet
+        let id = Flights::<K, V, E>::next_id(&mut guard.numbers, self.shards, hash);
+        guard.table.push(Slot::new(hash, key, id, thread_number(), started));
+        Ok(id)
+    }
+
+    /// Boards any call: one that boards again, or that does not block.
     pub(crate) fn board<Q>(&self, hash: u64, key: &Q, rule: Rule, boarder: &mut Boarder<V, E>) -> Boarded<V, E>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let started = self.clock();
-        let mut guard = self.shard(hash).lock();
-        let Flights { table, numbers, led, joined } = &mut *guard;
-        match table.entry(hash, |slot| slot.key.borrow() == key, |slot| slot.hash) {
-            hashbrown::hash_table::Entry::Vacant(vacant) => {
-                let key = key.to_owned(); // may panic: nothing has been changed yet
-                let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
-                *led += 1;
-                let slot = Slot { hash, key, id, leader: NOBODY, started, current: None, next: None };
-                let slot = vacant.insert(slot).into_mut();
-                self.take_off(slot, boarder)
-            }
-            hashbrown::hash_table::Entry::Occupied(mut occupied) => {
-                self.board_occupied(occupied.get_mut(), numbers, led, joined, started, rule, boarder)
-            }
+        self.board_locked(hash, key, rule, boarder, self.shard(hash).lock())
+    }
+
+    #[cold]
+    pub(crate) fn board_locked<Q>(
+        &self,
+        hash: u64,
+        key: &Q,
+        rule: Rule,
+        boarder: &mut Boarder<V, E>,
+        mut guard: MutexGuard<'_, Flights<K, V, E>>,
+    ) -> Boarded<V, E>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let now = self.clock();
+        let Flights { table, numbers, unled, joined } = &mut *guard;
+        if let Some(slot) = table.find_mut(hash, |slot| slot.key.borrow() == key) {
+            return self.board_occupied(slot, numbers, unled, joined, now, rule, boarder);
         }
+        let key = key.to_owned(); // may panic: nothing has been changed yet
+        let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
+        let slot = Slot::new(hash, key, id, NOBODY, now);
+        self.take_off(table.insert(slot), boarder)
     }
 
     /// The boarder leads the slot's flight, which has just been numbered.
-    #[inline]
     fn take_off(&self, slot: &mut Slot<K, V, E>, boarder: &mut Boarder<V, E>) -> Boarded<V, E> {
-        let flying = Flying { hash: slot.hash, id: slot.id };
+        let flying = Flying { hash: slot.hash(), id: slot.id };
         match boarder.passenger.take() {
             None => {
-                slot.leader = thread_number();
+                slot.set_leader(thread_number());
                 Boarded::Lead(flying)
             }
             Some(passenger) => {
-                slot.leader = NOBODY;
+                slot.set_leader(NOBODY);
                 let flight = slot.current(&self.config.name).clone();
                 Boarded::Fly(flying, flight, passenger)
             }
         }
     }
 
-    #[cold]
     #[allow(clippy::too_many_arguments, reason = "the fields of one shard, borrowed apart from its table")]
     fn board_occupied(
         &self,
         slot: &mut Slot<K, V, E>,
         numbers: &mut u64,
-        led: &mut u64,
+        unled: &mut u64,
         joined: &mut u64,
         now: u64,
         rule: Rule,
@@ -117,13 +151,12 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
             self.rare.expired.add(1);
             self.set_aside(slot);
             if slot.next.is_some() {
-                *led += 1;
+                *unled -= 1;
                 *joined -= 1;
                 return Boarded::Expired(self.promote(slot));
             }
-            slot.id = Flights::<K, V, E>::next_id(numbers, self.shards, slot.hash);
-            slot.started = now;
-            *led += 1;
+            slot.id = Flights::<K, V, E>::next_id(numbers, self.shards, slot.hash());
+            slot.set_started(now);
             return self.take_off(slot, boarder);
         }
         if boarder.passenger.is_none() && boarder.patience.start() {
@@ -137,8 +170,9 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
             Rule::Join => slot.current(&self.config.name),
             Rule::Queue => {
                 // Everybody aboard `next` waits for whoever runs `current` now.
-                let (hash, leader) = (slot.hash, slot.leader);
+                let (hash, leader) = (slot.hash(), slot.leader());
                 slot.next.get_or_insert_with(|| {
+                    *unled += 1;
                     let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
                     Flight::new(FlightHead::new(id, self.config.name.clone(), leader))
                 })
@@ -193,7 +227,7 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
     }
 
     fn is_too_old(&self, slot: &Slot<K, V, E>, now: u64) -> bool {
-        self.config.max_age.is_some_and(|age| u128::from(now.saturating_sub(slot.started)) >= age.as_nanos())
+        self.config.max_age.is_some_and(|age| Duration::from_micros(now.saturating_sub(slot.started())) >= age)
     }
 }
 
@@ -211,7 +245,7 @@ pub(crate) enum Existing {
 impl<K, V, E, S> Engine<K, V, E, S> {
     /// When a promoted flight started, as [`Slot::started`](Slot) has it, and as its reports have it.
     pub(super) fn stamp(&self, slot: &mut Slot<K, V, E>, flight: &Flight<V, E>) {
-        slot.started = self.clock();
+        slot.set_started(self.clock());
         let _ = flight.since.set(Instant::now());
     }
 }

@@ -7,11 +7,10 @@
 use crate::engine::Engine;
 use crate::engine::board::Flying;
 use crate::engine::flight::{Captain, Flight};
-use crate::engine::table::{Flights, Slot, outgrown};
+use crate::engine::table::{Flights, Many, Slot};
 use crate::engine::wait_for::NOBODY;
 use crate::observer::EventKind;
 use crate::sync::{Arc, test_delay};
-use hashbrown::HashTable;
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
@@ -37,7 +36,7 @@ impl<V, E> Promotion<V, E> {
 pub(crate) struct Detached<K, V, E> {
     promotion: Option<Promotion<V, E>>,
     _slot: Option<Slot<K, V, E>>,
-    _outgrown: Option<HashTable<Slot<K, V, E>>>,
+    _outgrown: Option<Many<K, V, E>>,
 }
 
 /// What a caller that has waited long enough found.
@@ -75,16 +74,17 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         let (captain, superseded) =
             flight.call_captain().expect("a queued flight that nobody can lead has been dissolved");
         slot.id = flight.head.id;
-        slot.leader = match &captain {
+        let leader = match &captain {
             Captain::Blocked(seat) => seat.owner,
             Captain::Spawned(_) => NOBODY,
         };
-        flight.head.set_leader(slot.leader);
+        slot.set_leader(leader);
+        flight.head.set_leader(leader);
         flight.remove_follower(); // the captain
         self.rare.superseded.add(superseded as u64);
         self.stamp(slot, &flight);
         slot.current = Some(flight.clone());
-        Some(Promotion { flying: Flying { hash: slot.hash, id: slot.id }, flight, captain })
+        Some(Promotion { flying: Flying { hash: slot.hash(), id: slot.id }, flight, captain })
     }
 
     /// Detaches the flight `id`, which is in the air.
@@ -93,12 +93,12 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         self.set_aside(slot);
         let promotion = self.promote(slot);
         if promotion.is_some() {
-            flights.led += 1;
+            flights.unled -= 1;
             flights.joined -= 1;
             return Some(Detached { promotion, _slot: None, _outgrown: None });
         }
-        let (slot, _) = flights.table.find_entry(hash, |slot| slot.id == id).ok()?.remove();
-        Some(Detached { promotion: None, _slot: Some(slot), _outgrown: outgrown(&mut flights.table) })
+        let (slot, outgrown) = flights.table.remove(hash, id)?;
+        Some(Detached { promotion: None, _slot: Some(slot), _outgrown: outgrown })
     }
 
     /// Detaches, for a caller that waits for flight `mine`, the flight that keeps it waiting.

@@ -6,12 +6,13 @@ use crate::engine::detach::TakenOver;
 use crate::engine::flight::{FOLLOWERS_SHARE, Flight, LEADERS_SHARE, Landed, Outcome, Seated};
 use crate::engine::land::Unfinished;
 use crate::engine::seat::Seat;
+use crate::engine::table::Flights;
 use crate::engine::wait_for::Waiting;
 use crate::engine::{Engine, Turn};
 use crate::error::{Deadlock, Error};
 use crate::landing::{Landing, Role};
 use crate::observer::{Ending, EventKind};
-use crate::sync::{Arc, Instant, after, test_delay};
+use crate::sync::{Arc, Instant, MutexGuard, after, test_delay};
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
@@ -173,18 +174,20 @@ impl<K, V, E, S> Drop for Aboard<'_, K, V, E, S> {
 impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
     /// Follows, and boards again as often as there is reason to, until the call is served or has to lead.
     #[cold]
-    pub(super) fn take_turns<Q>(
+    pub(super) fn meet<Q>(
         &self,
         hash: u64,
         key: &Q,
         rule: Rule,
-        mut boarder: Boarder<V, E>,
-        mut boarded: Boarded<V, E>,
+        patience: Patience,
+        guard: MutexGuard<'_, Flights<K, V, E>>,
     ) -> Turn<V, E>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
+        let mut boarder = Boarder::blocked(patience);
+        let mut boarded = self.board_locked(hash, key, rule, &mut boarder, guard);
         loop {
             if let Some(expired) = boarder.expired.take() {
                 self.tell_expired(expired, key, &mut boarded);

@@ -5,12 +5,11 @@ use crate::engine::board::Flying;
 use crate::engine::detach::Promotion;
 use crate::engine::flight::{Flight, LEADERS_SHARE, Landed, Outcome};
 use crate::engine::panics::{Payload, caught, describe, resume_unwind};
-use crate::engine::table::{Flights, Slot, outgrown};
+use crate::engine::table::{Flights, Many, Shard, Slot};
 use crate::error::Error;
 use crate::landing::{Landing, Role};
 use crate::observer::{Ending, EventKind};
-use crate::sync::{Arc, Duration, Instant, test_delay};
-use hashbrown::HashTable;
+use crate::sync::{Arc, Duration, Instant, MutexGuard, test_delay};
 use std::borrow::Borrow;
 
 /// What was at the flight's place when it came down.
@@ -22,7 +21,7 @@ struct Unlinked<K, V, E> {
     promotion: Option<Promotion<V, E>>,
     /// The key and the outgrown table are dropped last: a key's `Drop` is user code.
     _slot: Option<Slot<K, V, E>>,
-    _outgrown: Option<HashTable<Slot<K, V, E>>>,
+    _outgrown: Option<Many<K, V, E>>,
 }
 
 /// A flight whose leader has boarded and not yet landed. Dropped while unwinding, it lands the flight, unrun: its
@@ -48,29 +47,38 @@ impl<K, V, E, S> Drop for Unfinished<'_, K, V, E, S> {
     }
 }
 
+/// Takes flight `id` out of its shard, if its leader was alone from beginning to end. Gives its key back, to be
+/// dropped after the lock; otherwise nothing has been done, and gives the lock back.
+#[inline]
+fn land_alone<K, V, E>(shard: &Shard<K, V, E>, id: u64) -> Result<Option<K>, MutexGuard<'_, Flights<K, V, E>>> {
+    test_delay();
+    let mut guard = shard.lock();
+    guard.table.remove_alone(id).ok_or(guard)
+}
+
 impl<K, V, E, S> Engine<K, V, E, S> {
     /// Takes flight `flying` out of the table, by number, and puts the one behind it into the air.
     fn unlink(&self, flying: Flying) -> Unlinked<K, V, E> {
         test_delay();
-        let mut guard = self.shard(flying.hash).lock();
-        let Flights { table, led, joined, .. } = &mut *guard;
-        let Ok(mut entry) = table.find_entry(flying.hash, |slot| slot.id == flying.id) else {
+        self.unlink_locked(flying, self.shard(flying.hash).lock())
+    }
+
+    fn unlink_locked(&self, flying: Flying, mut guard: MutexGuard<'_, Flights<K, V, E>>) -> Unlinked<K, V, E> {
+        let flights = &mut *guard;
+        let Some(slot) = flights.by_id(flying.hash, flying.id) else {
             drop(guard);
             let flight = self.take_detached(flying.id);
             return Unlinked { flight, detached: true, promotion: None, _slot: None, _outgrown: None };
         };
-        if entry.get().next.is_none() {
-            let (mut slot, _) = entry.remove();
-            let outgrown = outgrown(table);
-            let flight = slot.current.take();
-            return Unlinked { flight, detached: false, promotion: None, _slot: Some(slot), _outgrown: outgrown };
-        }
-        let slot = entry.get_mut();
         let flight = slot.current.take();
-        let promotion = self.promote(slot);
-        *led += 1;
-        *joined -= 1;
-        Unlinked { flight, detached: false, promotion, _slot: None, _outgrown: None }
+        if slot.next.is_some() {
+            let promotion = self.promote(slot);
+            flights.unled -= 1;
+            flights.joined -= 1;
+            return Unlinked { flight, detached: false, promotion, _slot: None, _outgrown: None };
+        }
+        let (slot, outgrown) = flights.table.remove(flying.hash, flying.id).unzip();
+        Unlinked { flight, detached: false, promotion: None, _slot: slot, _outgrown: outgrown.flatten() }
     }
 
     /// Lands a flight that will never run.
@@ -111,36 +119,48 @@ impl<K, V, E, S> Engine<K, V, E, S> {
 impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
     /// Runs the leader's closure and lands its flight.
     #[inline]
-    pub(super) fn lead<Q, F>(&self, key: &Q, flying: Flying, work: F) -> Result<Landing<V>, Error<E>>
+    pub(super) fn lead<Q, F, R>(
+        &self,
+        key: &Q,
+        shard: &Shard<K, V, E>,
+        flying: Flying,
+        work: F,
+        then: impl FnOnce(Landing<V>) -> R,
+    ) -> Result<R, Error<E>>
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
         F: FnOnce() -> Result<V, E>,
     {
         if self.config.leader_needs_key() {
-            return self.lead_watched(key, flying, work);
+            return self.lead_watched(key, flying, work).map(then);
         }
-        match caught(work) {
-            Ok(Ok(value)) => self.land(flying, Outcome::Value(value)),
-            Ok(Err(error)) => self.land(flying, Outcome::Failed(error)),
+        let result = match caught(work) {
+            Ok(result) => result,
             Err(payload) => self.land_panicked(flying, payload),
+        };
+        match (land_alone(shard, flying.id), result) {
+            // Nobody else wanted it: it goes to the leader as it is.
+            (Ok(_key), Ok(value)) => Ok(then(Landing::new(value, Role::Leader, false, false))),
+            (Ok(_key), Err(error)) => {
+                self.rare.failed.add(1);
+                Err(Error::Work(error))
+            }
+            (Err(guard), Ok(value)) => self.land_followed(flying, guard, Outcome::Value(value)).map(then),
+            (Err(guard), Err(error)) => self.land_followed(flying, guard, Outcome::Failed(error)).map(then),
         }
-    }
-
-    #[inline]
-    fn land(&self, flying: Flying, outcome: Outcome<V, E>) -> Result<Landing<V>, Error<E>> {
-        let mut unlinked = self.unlink(flying);
-        if unlinked.flight.is_none() && unlinked.promotion.is_none() && matches!(outcome, Outcome::Value(_)) {
-            // Alone from beginning to end: the value goes to the only one who wanted it.
-            return outcome.into_result().map(|value| Landing::new(value, Role::Leader, false, unlinked.detached));
-        }
-        self.land_followed(&mut unlinked, outcome)
     }
 
     #[cold]
-    fn land_followed(&self, unlinked: &mut Unlinked<K, V, E>, outcome: Outcome<V, E>) -> Result<Landing<V>, Error<E>> {
+    fn land_followed(
+        &self,
+        flying: Flying,
+        guard: MutexGuard<'_, Flights<K, V, E>>,
+        outcome: Outcome<V, E>,
+    ) -> Result<Landing<V>, Error<E>> {
+        let mut unlinked = self.unlink_locked(flying, guard);
         let detached = unlinked.detached;
-        match self.deliver(unlinked, outcome) {
+        match self.deliver(&mut unlinked, outcome) {
             Err(outcome) => outcome.into_result().map(|value| Landing::new(value, Role::Leader, false, detached)),
             Ok(()) => unlinked.leaders_share(),
         }
@@ -194,7 +214,7 @@ impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
         if self.config.leader_needs_key() {
             return self.land_watched(flying, key, outcome, ran).take_share();
         }
-        self.land(flying, outcome)
+        self.land_followed(flying, self.shard(flying.hash).lock(), outcome)
     }
 }
 

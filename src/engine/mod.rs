@@ -33,7 +33,7 @@ mod table;
 mod wait_for;
 
 pub(crate) use board::Existing;
-use board::{Boarded, Boarder, Flying};
+use board::Flying;
 pub(crate) use config::{Config, Patience, Rule};
 pub use spawned::Job;
 
@@ -45,7 +45,7 @@ use crate::sync::{Arc, Duration, Instant, Mutex, OnceCell};
 use flight::Flight;
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
-use table::{Shard, Shards};
+use table::{Shard, Shards, fold};
 
 pub(crate) struct Engine<K, V, E, S> {
     hasher: S,
@@ -93,7 +93,7 @@ impl<K, V, E, S> Engine<K, V, E, S> {
     /// Now, as `Slot::started` has it; 0 where nobody reads the clock.
     #[inline]
     fn clock(&self) -> u64 {
-        self.epoch.map_or(0, |epoch| epoch.elapsed().as_nanos() as u64 + 1)
+        self.epoch.map_or(0, |epoch| epoch.elapsed().as_micros() as u64 + 1)
     }
 
     fn tell(&self, flight: u64, key: impl FnOnce() -> K, kind: EventKind) {
@@ -110,7 +110,7 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         let mut stats = self.rare.read();
         for shard in self.allocated() {
             let flights = shard.lock();
-            stats.led += flights.led;
+            stats.led += flights.numbers - flights.unled;
             stats.joined += flights.joined;
         }
         stats
@@ -126,11 +126,11 @@ impl<K: Clone, V, E, S> Engine<K, V, E, S> {
         let mut flights = Vec::new();
         for shard in self.allocated() {
             let shard = shard.lock();
-            for slot in &shard.table {
+            for slot in shard.table.iter() {
                 let since = slot.current.as_ref().and_then(|flight| flight.since.get());
-                let age = match (slot.started, since) {
+                let age = match (slot.started(), since) {
                     (0, since) => since.map(Instant::elapsed),
-                    (started, _) => Some(Duration::from_nanos(self.clock().saturating_sub(started))),
+                    (started, _) => Some(Duration::from_micros(self.clock().saturating_sub(started))),
                 };
                 flights.push(FlightInfo { key: slot.key.clone(), age, followers: slot.followers(), flight: slot.id });
             }
@@ -143,7 +143,7 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
     /// The key's hash: outside the lock, since it may be slow and may panic.
     #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        self.hasher.hash_one(key)
+        fold(self.hasher.hash_one(key))
     }
 
     pub(crate) fn followers<Q>(&self, key: &Q) -> usize
@@ -159,22 +159,32 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
 
 impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
     /// One call from beginning to end: board, then lead or follow. Every verb of both groups comes here.
+    ///
+    /// `then` takes what the verb returns out of the landing, here and not at the caller's, so that circumstances
+    /// nobody asks for are never put together.
     #[inline]
-    pub(crate) fn run<Q, F>(&self, key: &Q, rule: Rule, patience: Patience, work: F) -> Result<Landing<V>, Error<E>>
+    pub(crate) fn run<Q, F, R>(
+        &self,
+        key: &Q,
+        rule: Rule,
+        patience: Patience,
+        work: F,
+        then: impl FnOnce(Landing<V>) -> R,
+    ) -> Result<R, Error<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: FnOnce() -> Result<V, E>,
     {
         let hash = self.hash(key);
-        let mut boarder = Boarder::blocked(patience);
-        let turn = match self.board(hash, key, rule, &mut boarder) {
-            Boarded::Lead(flying) if boarder.expired.is_none() => Turn::Lead(flying),
-            boarded => self.take_turns(hash, key, rule, boarder, boarded),
+        let shard = self.shard(hash); // found once: by the way in and by the way out
+        let flying = match self.lead_alone(shard, hash, key) {
+            Ok(id) => Flying { hash, id },
+            Err(guard) => match self.meet(hash, key, rule, patience, guard) {
+                Turn::Lead(flying) => flying,
+                Turn::Done(result) => return result.map(then),
+            },
         };
-        match turn {
-            Turn::Lead(flying) => self.lead(key, flying, work),
-            Turn::Done(result) => result,
-        }
+        self.lead(key, shard, flying, work, then)
     }
 }

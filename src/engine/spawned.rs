@@ -311,7 +311,7 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         flight.head.set_leader(me);
         let mut flights = self.shard(flying.hash).lock();
         if let Some(slot) = flights.by_id(flying.hash, flying.id) {
-            slot.leader = me;
+            slot.set_leader(me);
             if let Some(next) = &slot.next {
                 next.head.set_leader(me);
             }

@@ -1,0 +1,201 @@
+//! Rounds of all contestants, interleaved, and what they come to.
+//!
+//! The machine is never quiet. Every contestant therefore runs once in every round, in an order that turns from
+//! round to round, and contestants are compared within rounds: a ratio is the median of the rounds' ratios, so
+//! that whatever slows a whole round down slows both sides of it.
+
+use crate::progress::Progress;
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
+
+/// What one column of a workload's table holds.
+pub struct Metric {
+    pub name: &'static str,
+    pub unit: &'static str,
+}
+
+/// Runs once, and returns a value for every metric.
+pub type Run = Box<dyn FnMut() -> Vec<f64>>;
+
+pub struct Contestant {
+    pub name: String,
+    pub run: Run,
+}
+
+/// One workload: who takes part, what is measured, what is asked of it.
+pub struct Workload {
+    pub title: String,
+    /// How it was measured, for the report.
+    pub method: String,
+    pub metrics: Vec<Metric>,
+    pub contestants: Vec<Contestant>,
+    pub rounds: usize,
+    pub marks: Vec<Mark>,
+    /// The contestant the ratios are to.
+    pub reference: String,
+}
+
+/// A value that a mark speaks of: one contestant's, or the best (smallest) of several.
+pub struct Value {
+    pub of: Vec<String>,
+    pub metric: usize,
+}
+
+pub fn of(contestant: &str, metric: usize) -> Value {
+    Value { of: vec![contestant.to_owned()], metric }
+}
+
+/// The smallest of the others' values.
+pub fn least_of(contestants: &[&str], metric: usize) -> Value {
+    Value { of: contestants.iter().map(|&name| name.to_owned()).collect(), metric }
+}
+
+pub enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// What the performance issue asks: a value, or its ratio to another, within a bound.
+pub struct Mark {
+    pub text: &'static str,
+    pub value: Value,
+    pub over: Option<Value>,
+    pub bound: Bound,
+}
+
+impl Mark {
+    pub fn at_most(text: &'static str, value: Value, over: Value, bound: f64) -> Self {
+        Self { text, value, over: Some(over), bound: Bound::AtMost(bound) }
+    }
+
+    pub fn at_least(text: &'static str, value: Value, over: Value, bound: f64) -> Self {
+        Self { text, value, over: Some(over), bound: Bound::AtLeast(bound) }
+    }
+
+    pub fn absolute(text: &'static str, value: Value, bound: f64) -> Self {
+        Self { text, value, over: None, bound: Bound::AtMost(bound) }
+    }
+}
+
+/// A mark's verdict.
+pub struct Verdict {
+    pub text: &'static str,
+    pub found: Spread,
+    pub met: bool,
+    pub is_ratio: bool,
+}
+
+/// A median and the quartles around it.
+#[derive(Clone, Copy)]
+pub struct Spread {
+    pub low: f64,
+    pub median: f64,
+    pub high: f64,
+}
+
+impl Spread {
+    pub fn of(values: &[f64]) -> Self {
+        let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+        sorted.sort_by(f64::total_cmp);
+        let at = |share: f64| match sorted.len() {
+            0 => f64::NAN,
+            n => sorted[((n - 1) as f64 * share).round() as usize],
+        };
+        Self { low: at(0.25), median: at(0.5), high: at(0.75) }
+    }
+}
+
+/// The measured workload: `values[contestant][metric][round]`.
+pub struct Measured {
+    pub title: String,
+    pub method: String,
+    pub metrics: Vec<Metric>,
+    pub names: Vec<String>,
+    pub values: Vec<Vec<Vec<f64>>>,
+    pub rounds: usize,
+    pub reference: usize,
+    pub verdicts: Vec<Verdict>,
+    /// Load averages of the machine before and after.
+    pub load: (f64, f64),
+}
+
+impl Measured {
+    pub fn spread(&self, contestant: usize, metric: usize) -> Spread {
+        Spread::of(&self.values[contestant][metric])
+    }
+
+    /// The contestant's value as a multiple of the reference's, round by round.
+    pub fn ratio(&self, contestant: usize, metric: usize) -> Spread {
+        let pairs = self.values[contestant][metric].iter().zip(&self.values[self.reference][metric]);
+        Spread::of(&pairs.map(|(value, reference)| value / reference).collect::<Vec<_>>())
+    }
+
+    fn rounds_of(&self, value: &Value) -> Vec<f64> {
+        let contestants: Vec<usize> =
+            value.of.iter().filter_map(|name| self.names.iter().position(|n| n == name)).collect();
+        (0..self.rounds)
+            .map(|round| contestants.iter().map(|&c| self.values[c][value.metric][round]).fold(f64::NAN, f64::min))
+            .collect()
+    }
+
+    fn judge(&self, mark: &Mark) -> Verdict {
+        let values = self.rounds_of(&mark.value);
+        let found = match &mark.over {
+            None => Spread::of(&values),
+            Some(over) => {
+                let over = self.rounds_of(over);
+                Spread::of(&values.iter().zip(&over).map(|(value, over)| value / over).collect::<Vec<_>>())
+            }
+        };
+        let met = match mark.bound {
+            Bound::AtMost(bound) => found.median <= bound,
+            Bound::AtLeast(bound) => found.median >= bound,
+        };
+        Verdict { text: mark.text, found, met, is_ratio: mark.over.is_some() }
+    }
+}
+
+impl Workload {
+    pub fn run(self, progress: &mut Progress) -> Measured {
+        let Self { title, method, metrics, mut contestants, rounds, marks, reference, .. } = self;
+        let names: Vec<String> = contestants.iter().map(|contestant| contestant.name.clone()).collect();
+        let mut values = vec![vec![Vec::with_capacity(rounds); metrics.len()]; names.len()];
+        let before = load();
+        for round in 0..rounds {
+            for turn in 0..names.len() {
+                let contestant = (round + turn) % names.len();
+                progress.step(&title, &names[contestant]);
+                let sample = (contestants[contestant].run)();
+                for (metric, value) in sample.into_iter().enumerate() {
+                    values[contestant][metric].push(value);
+                }
+            }
+        }
+        let reference = names.iter().position(|name| *name == reference).expect("the reference takes part");
+        let mut measured = Measured {
+            title,
+            method,
+            metrics,
+            names,
+            values,
+            rounds,
+            reference,
+            verdicts: Vec::new(),
+            load: (before, load()),
+        };
+        measured.verdicts = marks.iter().map(|mark| measured.judge(mark)).collect();
+        measured
+    }
+}
+
+/// How many threads wanted a processor lately.
+pub fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
+}
+
+/// Processor time this process has used, all threads together.
+pub fn cpu() -> Duration {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}

@@ -1,0 +1,92 @@
+//! The tables, as Markdown.
+
+use crate::measure::{Measured, Spread, Verdict};
+use std::fmt::Write;
+
+/// A number with three digits that matter.
+pub fn number(value: f64) -> String {
+    match value.abs() {
+        _ if value.is_nan() => "-".to_owned(),
+        0.0 => "0".to_owned(),
+        magnitude if magnitude >= 10_000.0 => {
+            let digits = format!("{value:.0}");
+            let mut grouped = String::new();
+            for (place, digit) in digits.chars().enumerate() {
+                if place > 0 && (digits.len() - place) % 3 == 0 {
+                    grouped.push(',');
+                }
+                grouped.push(digit);
+            }
+            grouped
+        }
+        magnitude if magnitude >= 100.0 => format!("{value:.0}"),
+        magnitude if magnitude >= 10.0 => format!("{value:.1}"),
+        magnitude if magnitude >= 0.1 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+fn spread(spread: Spread) -> String {
+    let (low, median, high) = (number(spread.low), number(spread.median), number(spread.high));
+    if low == high { median } else { format!("{median} ({low}..{high})") }
+}
+
+pub fn workload(measured: &Measured) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "## {}\n\n{}", measured.title, measured.method);
+    let _ = write!(text, "{} round{}; ", measured.rounds, if measured.rounds == 1 { "" } else { "s, interleaved" });
+    let _ = writeln!(text, "load average {:.1} before, {:.1} after.\n", measured.load.0, measured.load.1);
+
+    let mut header = "| contestant |".to_owned();
+    let mut rule = "| --- |".to_owned();
+    for (metric, column) in measured.metrics.iter().enumerate() {
+        let _ = write!(header, " {}, {} |", column.name, column.unit);
+        rule.push_str(" ---: |");
+        if has_ratio(measured, metric) {
+            header.push_str(" ratio |");
+            rule.push_str(" ---: |");
+        }
+    }
+    let _ = writeln!(text, "{header}\n{rule}");
+    for (contestant, name) in measured.names.iter().enumerate() {
+        let bold = if contestant == measured.reference { "**" } else { "" };
+        let _ = write!(text, "| {bold}{name}{bold} |");
+        for metric in 0..measured.metrics.len() {
+            let _ = write!(text, " {} |", spread(measured.spread(contestant, metric)));
+            if has_ratio(measured, metric) {
+                let _ = write!(text, " {} |", number(measured.ratio(contestant, metric).median));
+            }
+        }
+        text.push('\n');
+    }
+    text.push('\n');
+    for verdict in &measured.verdicts {
+        let _ = writeln!(text, "- {}", line(verdict));
+    }
+    text
+}
+
+/// Ratios are given where every value is one to divide by.
+fn has_ratio(measured: &Measured, metric: usize) -> bool {
+    measured.rounds > 1 && metric < 3 && measured.spread(measured.reference, metric).median > 0.0
+}
+
+fn line(verdict: &Verdict) -> String {
+    let word = if verdict.met { "met" } else { "**missed**" };
+    let times = if verdict.is_ratio { " x" } else { "" };
+    format!("{word}: {}: {}{times}", verdict.text, spread(verdict.found))
+}
+
+/// All marks in one table: what a reader looks at first.
+pub fn marks(all: &[Measured]) -> String {
+    let mut text = "| workload | mark | found | |\n| --- | --- | ---: | --- |\n".to_owned();
+    for measured in all {
+        for verdict in &measured.verdicts {
+            let times = if verdict.is_ratio { " x" } else { "" };
+            let word = if verdict.met { "met" } else { "**missed**" };
+            let _ =
+                writeln!(text, "| {} | {} | {}{times} | {word} |", measured.title, verdict.text, spread(verdict.found));
+        }
+    }
+    text
+}

@@ -1,0 +1,71 @@
+//! What is allocated. Counted by another program, `memory`: an allocator that counts would slow the contestants
+//! that allocate, and with them the ratios.
+
+use crate::measure::{Contestant, Mark, Metric, Workload, of};
+use crate::workloads::{Depth, Planned, plan};
+use flight_group_peers::contestants::OURS;
+use std::process::Command;
+
+const METRICS: [Metric; 8] = [
+    Metric { name: "a lone call, u64", unit: "allocations" },
+    Metric { name: "a lone call, &str", unit: "allocations" },
+    Metric { name: "a lone call, 32 bytes", unit: "allocations" },
+    Metric { name: "idle, used once", unit: "KiB" },
+    Metric { name: "a key, 100,000 in the air", unit: "bytes" },
+    Metric { name: "64 followers add", unit: "allocations" },
+    Metric { name: "kept after a surge", unit: "KiB" },
+    Metric { name: "left by the next", unit: "bytes" },
+];
+
+/// Runs `memory`, which prints a line per contestant: its name, and a value per metric, tabs between.
+fn count(depth: Depth) -> Vec<(String, Vec<f64>)> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let output = Command::new(cargo)
+        .args(["run", "--release", "--quiet", "--manifest-path", manifest, "--bin", "memory", "--"])
+        .arg(depth.pick("20000", "100000"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "memory: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("memory prints text");
+    text.lines()
+        .map(|line| {
+            let mut fields = line.split('\t');
+            let name = fields.next().expect("a name").to_owned();
+            (name, fields.map(|field| field.parse().expect("a number")).collect())
+        })
+        .collect()
+}
+
+pub fn plans(depth: Depth) -> Vec<Planned> {
+    vec![plan("memory", 5.0, 1, move || {
+        let contestants = count(depth)
+            .into_iter()
+            .map(|(name, values)| Contestant { name, run: Box::new(move || values.clone()) })
+            .collect();
+        Workload {
+            title: "Memory (foldhash)".to_owned(),
+            method: format!(
+                "Counted exactly, in a program of its own, so that the counting slows nobody. The {} flights in the \
+                 air are nested calls of one thread. `once_map` keeps every key it has seen; what `moka` and \
+                 `quick_cache` keep is their cache.",
+                depth.pick("20,000", "100,000")
+            ),
+            metrics: METRICS.into(),
+            contestants,
+            rounds: 1,
+            marks: vec![
+                Mark::absolute("0 allocations a lone call, u64", of(OURS, 0), 0.0),
+                Mark::absolute("1 allocation a lone call, &str", of(OURS, 1), 1.0),
+                Mark::absolute("0 allocations a lone call, 32 bytes", of(OURS, 2), 0.0),
+                Mark::absolute("an empty group <= 16 KiB", of(OURS, 3), 16.0),
+                Mark::absolute("<= 72 bytes a key in the air", of(OURS, 4), 72.0),
+                Mark::absolute("a flight with 64 followers adds <= 2 allocations", of(OURS, 5), 2.0),
+                // The list of each of its shards, up to 8 slots of 56 bytes, less what a lone call had it keep.
+                Mark::absolute("kept after a surge <= half a KiB a shard (64 shards)", of(OURS, 6), 32.0),
+                Mark::absolute("all else returned when idle", of(OURS, 7), 0.0),
+            ],
+            reference: OURS.to_owned(),
+        }
+    })]
+}
