@@ -7,6 +7,8 @@
 use crate::engine::Engine;
 use crate::engine::board::Flying;
 use crate::engine::flight::{Captain, Flight};
+use crate::engine::seat::Seat;
+use crate::engine::spawned::Passenger;
 use crate::engine::table::{Flights, Many, Slot};
 use crate::engine::wait_for::NOBODY;
 use crate::observer::EventKind;
@@ -15,19 +17,22 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
 /// A flight that has just gone into the air, and whoever leads it: to be told once the lock is free.
-pub(crate) struct Promotion<V, E> {
-    flying: Flying,
-    flight: Arc<Flight<V, E>>,
-    captain: Captain<V, E>,
+///
+/// Where the captain is blocked, there is no reference to the flight here: the captain may have run, landed and
+/// returned before this is dropped, and the drop of its outcome, which is the user's code, would come to whoever
+/// announces, who is in the middle of landing another flight.
+pub(crate) enum Promotion<V, E> {
+    Blocked(Arc<Seat>),
+    Spawned(Flying, Arc<Flight<V, E>>, Box<dyn Passenger<V, E>>),
 }
 
 impl<V, E> Promotion<V, E> {
     /// Wakes the captain, and nobody else (P11).
     pub(crate) fn announce(self) {
         test_delay();
-        match self.captain {
-            Captain::Blocked(seat) => seat.ring(),
-            Captain::Spawned(passenger) => passenger.fly(self.flying, self.flight).dispatch(),
+        match self {
+            Self::Blocked(seat) => seat.ring(),
+            Self::Spawned(flying, flight, passenger) => passenger.fly(flying, flight).dispatch(),
         }
     }
 }
@@ -83,8 +88,12 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         flight.remove_follower(); // the captain
         self.rare.superseded.add(superseded as u64);
         self.stamp(slot, &flight);
-        slot.current = Some(flight.clone());
-        Some(Promotion { flying: Flying { hash: slot.hash(), id: slot.id }, flight, captain })
+        let flying = Flying { hash: slot.hash(), id: slot.id };
+        let flight = slot.current.insert(flight);
+        Some(match captain {
+            Captain::Blocked(seat) => Promotion::Blocked(seat),
+            Captain::Spawned(passenger) => Promotion::Spawned(flying, flight.clone(), passenger),
+        })
     }
 
     /// Detaches the flight `id`, which is in the air.

@@ -45,139 +45,153 @@ macro_rules! holds {
 
 #[test]
 fn p12_auto_traits_of_every_public_type() {
-    all_auto_traits::<Group<String, Arc<str>, Arc<str>>>();
-    all_auto_traits::<WriteGroup<String, Arc<str>, Arc<str>>>();
-    all_auto_traits::<Landing<u8>>();
-    all_auto_traits::<Role>();
-    all_auto_traits::<Error<u8>>();
-    all_auto_traits::<Panic>();
-    all_auto_traits::<Deadlock>();
-    all_auto_traits::<Hop>();
-    all_auto_traits::<Stats>();
-    all_auto_traits::<FlightInfo<String>>();
-    all_auto_traits::<Event<'_, String>>();
-    all_auto_traits::<EventKind>();
-    all_auto_traits::<Ending>();
-    send_and_sync::<GroupBuilder<String, u8, u8>>();
-    send_and_sync::<WriteGroupBuilder<String, u8, u8>>();
-    all_auto_traits::<Call<'_, String, u8, u8, RandomState, str>>();
-    all_auto_traits::<TimedCall<'_, String, u8, u8, RandomState, str>>();
-    all_auto_traits::<WriteCall<'_, String, u8, u8, RandomState, str>>();
-    all_auto_traits::<TimedWriteCall<'_, String, u8, u8, RandomState, str>>();
-    assert!(holds!(Job: Send), "a job goes to a pool's worker");
+    within(|| {
+        all_auto_traits::<Group<String, Arc<str>, Arc<str>>>();
+        all_auto_traits::<WriteGroup<String, Arc<str>, Arc<str>>>();
+        all_auto_traits::<Landing<u8>>();
+        all_auto_traits::<Role>();
+        all_auto_traits::<Error<u8>>();
+        all_auto_traits::<Panic>();
+        all_auto_traits::<Deadlock>();
+        all_auto_traits::<Hop>();
+        all_auto_traits::<Stats>();
+        all_auto_traits::<FlightInfo<String>>();
+        all_auto_traits::<Event<'_, String>>();
+        all_auto_traits::<EventKind>();
+        all_auto_traits::<Ending>();
+        send_and_sync::<GroupBuilder<String, u8, u8>>();
+        send_and_sync::<WriteGroupBuilder<String, u8, u8>>();
+        all_auto_traits::<Call<'_, String, u8, u8, RandomState, str>>();
+        all_auto_traits::<TimedCall<'_, String, u8, u8, RandomState, str>>();
+        all_auto_traits::<WriteCall<'_, String, u8, u8, RandomState, str>>();
+        all_auto_traits::<TimedWriteCall<'_, String, u8, u8, RandomState, str>>();
+        assert!(holds!(Job: Send), "a job goes to a pool's worker");
 
-    // A group panics nothing into disorder, whatever its types are.
-    assert!(holds!(Group<u8, Cell<u8>, Cell<u8>>: UnwindSafe) && holds!(Group<u8, Cell<u8>, Cell<u8>>: RefUnwindSafe));
-    assert!(holds!(WriteGroup<u8, Cell<u8>>: UnwindSafe) && holds!(WriteGroup<u8, Cell<u8>>: RefUnwindSafe));
+        // A group panics nothing into disorder, whatever its types are.
+        assert!(
+            holds!(Group<u8, Cell<u8>, Cell<u8>>: UnwindSafe) && holds!(Group<u8, Cell<u8>, Cell<u8>>: RefUnwindSafe)
+        );
+        assert!(holds!(WriteGroup<u8, Cell<u8>>: UnwindSafe) && holds!(WriteGroup<u8, Cell<u8>>: RefUnwindSafe));
+    });
 }
 
 /// What may be shared: `K: Send`, and `V, E: Send + Sync`, since followers clone them side by side.
 #[test]
 fn p12_a_group_is_shared_only_if_its_types_may_be() {
-    assert!(holds!(Group<Cell<u8>, u8>: Sync), "a key is only ever looked at under a lock");
-    assert!(!holds!(Group<Local, u8>: Send) && !holds!(Group<Local, u8>: Sync));
-    assert!(!holds!(Group<u8, Local>: Send) && !holds!(Group<u8, Local>: Sync));
-    assert!(!holds!(Group<u8, Cell<u8>>: Sync), "a value is cloned by several threads at once");
-    assert!(!holds!(Group<u8, u8, Local>: Send) && !holds!(Group<u8, u8, Cell<u8>>: Sync));
-    assert!(!holds!(WriteGroup<Local, u8>: Send) && !holds!(WriteGroup<u8, Local>: Sync));
-    assert!(!holds!(Landing<Local>: Send) && !holds!(Error<Local>: Send));
-    assert!(holds!(Landing<Cell<u8>>: Send) && !holds!(Landing<Cell<u8>>: Sync));
+    within(|| {
+        assert!(holds!(Group<Cell<u8>, u8>: Sync), "a key is only ever looked at under a lock");
+        assert!(!holds!(Group<Local, u8>: Send) && !holds!(Group<Local, u8>: Sync));
+        assert!(!holds!(Group<u8, Local>: Send) && !holds!(Group<u8, Local>: Sync));
+        assert!(!holds!(Group<u8, Cell<u8>>: Sync), "a value is cloned by several threads at once");
+        assert!(!holds!(Group<u8, u8, Local>: Send) && !holds!(Group<u8, u8, Cell<u8>>: Sync));
+        assert!(!holds!(WriteGroup<Local, u8>: Send) && !holds!(WriteGroup<u8, Local>: Sync));
+        assert!(!holds!(Landing<Local>: Send) && !holds!(Error<Local>: Send));
+        assert!(holds!(Landing<Cell<u8>>: Send) && !holds!(Landing<Cell<u8>>: Sync));
+    });
 }
 
 /// `Clone` where it is needed, and only there: a call is made once.
 #[test]
 fn p12_what_can_be_cloned_and_compared() {
-    assert!(holds!(Group<Local, Local, Local>: Clone), "a handle is cloned without its types' help");
-    assert!(holds!(WriteGroup<Local, Local, Local>: Clone));
-    assert!(holds!(Error<u8>: Clone) && holds!(Landing<u8>: Clone) && holds!(Stats: Copy) && holds!(Role: Copy));
-    assert!(holds!(Error<u8>: Eq) && holds!(Landing<u8>: Eq) && holds!(Role: Hash) && holds!(Ending: Hash));
-    assert!(holds!(Deadlock: Eq) && holds!(Panic: Eq) && holds!(FlightInfo<u8>: Eq) && holds!(EventKind: Eq));
-    assert!(!holds!(Call<'static, u8, u8, u8, RandomState, u8>: Clone));
-    assert!(!holds!(TimedCall<'static, u8, u8, u8, RandomState, u8>: Clone));
-    assert!(!holds!(Job: Clone));
-    assert!(holds!(Group<u8, u8>: Default) && holds!(WriteGroup<u8>: Default) && holds!(Stats: Default));
+    within(|| {
+        assert!(holds!(Group<Local, Local, Local>: Clone), "a handle is cloned without its types' help");
+        assert!(holds!(WriteGroup<Local, Local, Local>: Clone));
+        assert!(holds!(Error<u8>: Clone) && holds!(Landing<u8>: Clone) && holds!(Stats: Copy) && holds!(Role: Copy));
+        assert!(holds!(Error<u8>: Eq) && holds!(Landing<u8>: Eq) && holds!(Role: Hash) && holds!(Ending: Hash));
+        assert!(holds!(Deadlock: Eq) && holds!(Panic: Eq) && holds!(FlightInfo<u8>: Eq) && holds!(EventKind: Eq));
+        assert!(!holds!(Call<'static, u8, u8, u8, RandomState, u8>: Clone));
+        assert!(!holds!(TimedCall<'static, u8, u8, u8, RandomState, u8>: Clone));
+        assert!(!holds!(Job: Clone));
+        assert!(holds!(Group<u8, u8>: Default) && holds!(WriteGroup<u8>: Default) && holds!(Stats: Default));
+    });
 }
 
 #[test]
 fn p12_every_public_type_has_a_debug() {
-    debug::<Group<Local, Local, Local, BuildHasherDefault<DefaultHasher>>>();
-    debug::<WriteGroup<Local, Local, Local>>();
-    debug::<GroupBuilder<Local, Local, Local>>();
-    debug::<WriteGroupBuilder<Local, Local, Local>>();
-    debug::<Job>();
-    debug::<Hop>();
-    let group: Group<String, u8> = Group::builder().name("users").build();
-    let writes: WriteGroup<String> = WriteGroup::builder().name("saves").build();
-    assert_eq!(format!("{group:?}"), "Group { name: Some(\"users\"), in_flight: 0, .. }");
-    assert_eq!(format!("{writes:?}"), "WriteGroup { name: Some(\"saves\"), in_flight: 0, .. }");
-    assert_eq!(format!("{:?}", Group::<u8, u8>::new()), "Group { name: None, in_flight: 0, .. }");
-    assert_eq!(format!("{:?}", group.call("ann").fresh()), "Call { key: \"ann\", fresh: true, .. }");
-    let timed = format!("{:?}", group.call("ann").timeout(AGES));
-    assert!(timed.starts_with("TimedCall { call: Call { key: \"ann\", fresh: false, .. }"), "{timed}");
-    assert_eq!(format!("{:?}", writes.call("ann")), "WriteCall { key: \"ann\", .. }");
-    let timed = format!("{:?}", writes.call("ann").timeout(AGES));
-    assert!(timed.starts_with("TimedWriteCall { call: WriteCall { key: \"ann\", .. }"), "{timed}");
-    let builder: GroupBuilder<String, u8, u8> = Group::builder().name("users");
-    assert_eq!(format!("{builder:?}"), "GroupBuilder { name: Some(\"users\"), .. }");
-    let builder: WriteGroupBuilder<String, u8, u8> = WriteGroup::builder();
-    assert_eq!(format!("{builder:?}"), "WriteGroupBuilder { name: None, .. }");
-    // `Debug` may be asked while flights are in the air: it takes no lock for long and shows no key or value.
-    group.work("secret", || {
-        assert_eq!(format!("{group:?}"), "Group { name: Some(\"users\"), in_flight: 1, .. }");
-        1
+    within(|| {
+        debug::<Group<Local, Local, Local, BuildHasherDefault<DefaultHasher>>>();
+        debug::<WriteGroup<Local, Local, Local>>();
+        debug::<GroupBuilder<Local, Local, Local>>();
+        debug::<WriteGroupBuilder<Local, Local, Local>>();
+        debug::<Job>();
+        debug::<Hop>();
+        let group: Group<String, u8> = Group::builder().name("users").build();
+        let writes: WriteGroup<String> = WriteGroup::builder().name("saves").build();
+        assert_eq!(format!("{group:?}"), "Group { name: Some(\"users\"), in_flight: 0, .. }");
+        assert_eq!(format!("{writes:?}"), "WriteGroup { name: Some(\"saves\"), in_flight: 0, .. }");
+        assert_eq!(format!("{:?}", Group::<u8, u8>::new()), "Group { name: None, in_flight: 0, .. }");
+        assert_eq!(format!("{:?}", group.call("ann").fresh()), "Call { key: \"ann\", fresh: true, .. }");
+        let timed = format!("{:?}", group.call("ann").timeout(AGES));
+        assert!(timed.starts_with("TimedCall { call: Call { key: \"ann\", fresh: false, .. }"), "{timed}");
+        assert_eq!(format!("{:?}", writes.call("ann")), "WriteCall { key: \"ann\", .. }");
+        let timed = format!("{:?}", writes.call("ann").timeout(AGES));
+        assert!(timed.starts_with("TimedWriteCall { call: WriteCall { key: \"ann\", .. }"), "{timed}");
+        let builder: GroupBuilder<String, u8, u8> = Group::builder().name("users");
+        assert_eq!(format!("{builder:?}"), "GroupBuilder { name: Some(\"users\"), .. }");
+        let builder: WriteGroupBuilder<String, u8, u8> = WriteGroup::builder();
+        assert_eq!(format!("{builder:?}"), "WriteGroupBuilder { name: None, .. }");
+        // `Debug` may be asked while flights are in the air: it takes no lock for long and shows no key or value.
+        group.work("secret", || {
+            assert_eq!(format!("{group:?}"), "Group { name: Some(\"users\"), in_flight: 1, .. }");
+            1
+        });
+        let (jobs, queue) = crossbeam_channel::unbounded::<Job>();
+        let spawning: Group<u8, u8> = Group::builder().executor(move |job| jobs.send(job).unwrap()).build();
+        let receiver = spawning.call(&1).spawn(|| Ok(1));
+        let job = queue.recv().unwrap();
+        assert_eq!(format!("{job:?}"), "Job { .. }");
+        job.run();
+        assert_eq!(receiver.recv().unwrap().unwrap().value, 1);
     });
-    let (jobs, queue) = crossbeam_channel::unbounded::<Job>();
-    let spawning: Group<u8, u8> = Group::builder().executor(move |job| jobs.send(job).unwrap()).build();
-    let receiver = spawning.call(&1).spawn(|| Ok(1));
-    let job = queue.recv().unwrap();
-    assert_eq!(format!("{job:?}"), "Job { .. }");
-    job.run();
-    assert_eq!(receiver.recv().unwrap().unwrap().value, 1);
 }
 
 /// One thread may use types that are neither `Send` nor `'static`.
 #[test]
 fn a_single_thread_may_use_local_types() {
-    let text = String::from("borrowed");
-    let group: Group<&str, &str, Rc<str>> = Group::new();
-    assert_eq!(group.try_work(&text.as_str(), || Ok(&text)), Ok("borrowed"));
-    let group: Group<Rc<str>, Rc<str>> = Group::new();
-    let key: Rc<str> = Rc::from("key");
-    assert_eq!(&*group.work(&key, || Rc::from("value")), "value");
-    let writes: WriteGroup<Rc<str>, Cell<u8>> = WriteGroup::new();
-    assert_eq!(writes.write(&key, || Cell::new(3)).get(), 3);
+    within(|| {
+        let text = String::from("borrowed");
+        let group: Group<&str, &str, Rc<str>> = Group::new();
+        assert_eq!(group.try_work(&text.as_str(), || Ok(&text)), Ok("borrowed"));
+        let group: Group<Rc<str>, Rc<str>> = Group::new();
+        let key: Rc<str> = Rc::from("key");
+        assert_eq!(&*group.work(&key, || Rc::from("value")), "value");
+        let writes: WriteGroup<Rc<str>, Cell<u8>> = WriteGroup::new();
+        assert_eq!(writes.write(&key, || Cell::new(3)).get(), 3);
+    });
 }
 
 /// `&str` for `String`, a slice for a `Vec`, a path for a `PathBuf`, and a borrowed form of one's own.
 #[test]
 fn keys_are_called_borrowed() {
-    #[derive(Clone, PartialEq, Eq, Hash)]
-    struct UserId(u64);
-    #[derive(Clone, PartialEq, Eq, Hash)]
-    struct Owner(UserId);
-    impl Borrow<UserId> for Owner {
-        fn borrow(&self) -> &UserId {
-            &self.0
+    within(|| {
+        #[derive(Clone, PartialEq, Eq, Hash)]
+        struct UserId(u64);
+        #[derive(Clone, PartialEq, Eq, Hash)]
+        struct Owner(UserId);
+        impl Borrow<UserId> for Owner {
+            fn borrow(&self) -> &UserId {
+                &self.0
+            }
         }
-    }
 
-    let group: Group<String, u8> = Group::new();
-    assert_eq!(group.work("ann", || 1), 1);
-    assert_eq!(group.work(&"ann".to_owned(), || 2), 2);
-    assert_eq!((group.followers("ann"), group.forget("ann")), (0, false));
-    assert!(group.call("ann").wait().is_none());
-    let group: Group<Vec<u8>, u8> = Group::new();
-    assert_eq!(group.work(&[1u8, 2][..], || 1), 1);
-    let group: Group<std::path::PathBuf, u8> = Group::new();
-    assert_eq!(group.work(std::path::Path::new("/etc"), || 1), 1);
-    let group: WriteGroup<String, u8> = WriteGroup::new();
-    assert_eq!(group.write("ann", || 1), 1);
-    assert_eq!((group.followers("ann"), group.call("ann").wait()), (0, None));
-    // Looking asks for less than calling: no `ToOwned` back to the key.
-    let group: Group<Owner, u8> = Group::new();
-    assert_eq!(group.followers(&UserId(1)), 0);
-    assert!(!group.forget(&Owner(UserId(1))));
-    assert_eq!(group.work(&Owner(UserId(1)), || 4), 4);
+        let group: Group<String, u8> = Group::new();
+        assert_eq!(group.work("ann", || 1), 1);
+        assert_eq!(group.work(&"ann".to_owned(), || 2), 2);
+        assert_eq!((group.followers("ann"), group.forget("ann")), (0, false));
+        assert!(group.call("ann").wait().is_none());
+        let group: Group<Vec<u8>, u8> = Group::new();
+        assert_eq!(group.work(&[1u8, 2][..], || 1), 1);
+        let group: Group<std::path::PathBuf, u8> = Group::new();
+        assert_eq!(group.work(std::path::Path::new("/etc"), || 1), 1);
+        let group: WriteGroup<String, u8> = WriteGroup::new();
+        assert_eq!(group.write("ann", || 1), 1);
+        assert_eq!((group.followers("ann"), group.call("ann").wait()), (0, None));
+        // Looking asks for less than calling: no `ToOwned` back to the key.
+        let group: Group<Owner, u8> = Group::new();
+        assert_eq!(group.followers(&UserId(1)), 0);
+        assert!(!group.forget(&Owner(UserId(1))));
+        assert_eq!(group.work(&Owner(UserId(1)), || 4), 4);
+    });
 }
 
 static PAGES: Lazy<Group<String, Arc<str>>> = Lazy::new(Group::new);
@@ -205,93 +219,105 @@ fn groups_live_in_statics() {
 /// A handle, not a copy: what one sees the other sees.
 #[test]
 fn a_clone_is_another_handle_to_the_same_group() {
-    let (reads, writes) = (Group::<u8, u8>::new(), WriteGroup::<u8, u8>::new());
-    let (more_reads, more_writes) = (reads.clone(), writes.clone());
-    reads.work(&1, || {
-        assert_eq!(more_reads.in_flight(), 1);
-        assert!(more_reads.try_work(&1, || Ok(2)).unwrap_err().is_deadlock());
-        1
+    within(|| {
+        let (reads, writes) = (Group::<u8, u8>::new(), WriteGroup::<u8, u8>::new());
+        let (more_reads, more_writes) = (reads.clone(), writes.clone());
+        reads.work(&1, || {
+            assert_eq!(more_reads.in_flight(), 1);
+            assert!(more_reads.try_work(&1, || Ok(2)).unwrap_err().is_deadlock());
+            1
+        });
+        writes.write(&1, || {
+            assert_eq!(more_writes.in_flight(), 1);
+            1
+        });
+        assert_eq!((more_reads.stats(), more_writes.stats()), (reads.stats(), writes.stats()));
+        assert_eq!(more_reads.stats().led + more_writes.stats().led, 2);
     });
-    writes.write(&1, || {
-        assert_eq!(more_writes.in_flight(), 1);
-        1
-    });
-    assert_eq!((more_reads.stats(), more_writes.stats()), (reads.stats(), writes.stats()));
-    assert_eq!(more_reads.stats().led + more_writes.stats().led, 2);
 }
 
 /// Any hasher: without a seed, with one hash for all, and the default of each.
 #[test]
 fn groups_hash_with_the_hasher_they_are_given() {
-    #[derive(Clone, Default)]
-    struct Counting(Arc<AtomicUsize>);
-    impl BuildHasher for Counting {
-        type Hasher = DefaultHasher;
-        fn build_hasher(&self) -> DefaultHasher {
-            self.0.fetch_add(1, SeqCst);
-            DefaultHasher::new()
+    within(|| {
+        #[derive(Clone, Default)]
+        struct Counting(Arc<AtomicUsize>);
+        impl BuildHasher for Counting {
+            type Hasher = DefaultHasher;
+            fn build_hasher(&self) -> DefaultHasher {
+                self.0.fetch_add(1, SeqCst);
+                DefaultHasher::new()
+            }
         }
-    }
-    let counting = Counting::default();
-    let group: Group<u8, u8, Infallible, _> = Group::with_hasher(counting.clone());
-    assert_eq!(group.work(&1, || 1), 1);
-    assert_eq!(counting.0.load(SeqCst), 1, "a lone call hashes its key once: not again to grow or to land");
-    assert_eq!(group.call(&1).wait(), None);
-    assert_eq!((group.followers(&1), group.forget(&1), counting.0.load(SeqCst)), (0, false, 4));
-    let group: WriteGroup<u8, u8, Infallible, _> = WriteGroup::with_hasher(counting.clone());
-    assert_eq!((group.write(&1, || 1), counting.0.load(SeqCst)), (1, 5));
-    let group: Group<u8, u8, &str, _> = Group::builder().name("n").hasher(counting.clone()).shards(2).build();
-    assert_eq!((group.try_work(&1, || Err("e")), counting.0.load(SeqCst)), (Err(Error::Work("e")), 6));
-    let group: WriteGroup<u8, u8, &str, _> = WriteGroup::builder().name("n").hasher(counting.clone()).build();
-    assert_eq!((group.try_write(&1, || Err("e")), counting.0.load(SeqCst)), (Err(Error::Work("e")), 7));
-    assert_eq!(format!("{group:?}"), "WriteGroup { name: Some(\"n\"), in_flight: 0, .. }", "settings survive `hasher`");
+        let counting = Counting::default();
+        let group: Group<u8, u8, Infallible, _> = Group::with_hasher(counting.clone());
+        assert_eq!(group.work(&1, || 1), 1);
+        assert_eq!(counting.0.load(SeqCst), 1, "a lone call hashes its key once: not again to grow or to land");
+        assert_eq!(group.call(&1).wait(), None);
+        assert_eq!((group.followers(&1), group.forget(&1), counting.0.load(SeqCst)), (0, false, 4));
+        let group: WriteGroup<u8, u8, Infallible, _> = WriteGroup::with_hasher(counting.clone());
+        assert_eq!((group.write(&1, || 1), counting.0.load(SeqCst)), (1, 5));
+        let group: Group<u8, u8, &str, _> = Group::builder().name("n").hasher(counting.clone()).shards(2).build();
+        assert_eq!((group.try_work(&1, || Err("e")), counting.0.load(SeqCst)), (Err(Error::Work("e")), 6));
+        let group: WriteGroup<u8, u8, &str, _> = WriteGroup::builder().name("n").hasher(counting.clone()).build();
+        assert_eq!((group.try_write(&1, || Err("e")), counting.0.load(SeqCst)), (Err(Error::Work("e")), 7));
+        assert_eq!(
+            format!("{group:?}"),
+            "WriteGroup { name: Some(\"n\"), in_flight: 0, .. }",
+            "settings survive `hasher`"
+        );
 
-    type Fixed = BuildHasherDefault<DefaultHasher>;
-    let group: Group<u8, u8, Infallible, Fixed> = Group::default();
-    assert_eq!(group.work(&1, || 1), 1);
-    let group: WriteGroup<u8, u8, Infallible, Fixed> = WriteGroup::default();
-    assert_eq!(group.write(&1, || 1), 1);
+        type Fixed = BuildHasherDefault<DefaultHasher>;
+        let group: Group<u8, u8, Infallible, Fixed> = Group::default();
+        assert_eq!(group.work(&1, || 1), 1);
+        let group: WriteGroup<u8, u8, Infallible, Fixed> = WriteGroup::default();
+        assert_eq!(group.write(&1, || 1), 1);
+    });
 }
 
 #[test]
 fn shards_are_what_was_asked_for_or_a_clear_panic() {
-    for shards in [1, 2, 3, 64, 65_536] {
-        let group: Group<u32, u32> = Group::builder().shards(shards).build();
-        // Every shard is reached, and every number given to a flight is different.
-        let mut numbers = Vec::new();
-        fn nest(group: &Group<u32, u32>, key: u32, numbers: &mut Vec<u64>) {
-            if key == 300 {
-                assert_eq!(group.in_flight(), 300);
-                numbers.extend(group.flights().into_iter().map(|flight| flight.flight));
-                return;
+    within(|| {
+        for shards in [1, 2, 3, 64, 65_536] {
+            let group: Group<u32, u32> = Group::builder().shards(shards).build();
+            // Every shard is reached, and every number given to a flight is different.
+            let mut numbers = Vec::new();
+            fn nest(group: &Group<u32, u32>, key: u32, numbers: &mut Vec<u64>) {
+                if key == 300 {
+                    assert_eq!(group.in_flight(), 300);
+                    numbers.extend(group.flights().into_iter().map(|flight| flight.flight));
+                    return;
+                }
+                group.work(&key, || {
+                    nest(group, key + 1, numbers);
+                    key
+                });
             }
-            group.work(&key, || {
-                nest(group, key + 1, numbers);
-                key
-            });
+            nest(&group, 0, &mut numbers);
+            numbers.sort_unstable();
+            numbers.dedup();
+            assert_eq!(numbers.len(), 300);
         }
-        nest(&group, 0, &mut numbers);
-        numbers.sort_unstable();
-        numbers.dedup();
-        assert_eq!(numbers.len(), 300);
-    }
-    for shards in [0, 65_537, usize::MAX] {
-        let (words, place) = crate::support::panic_of(|| Group::<u8, u8>::builder().shards(shards));
-        assert_eq!(words, format!("shards is {shards}, expected 1 to 65536"));
-        assert_eq!(place.file, file!(), "blamed on the caller");
-        let (words, _) = crate::support::panic_of(|| WriteGroup::<u8, u8>::builder().shards(shards));
-        assert_eq!(words, format!("shards is {shards}, expected 1 to 65536"));
-    }
+        for shards in [0, 65_537, usize::MAX] {
+            let (words, place) = crate::support::panic_of(|| Group::<u8, u8>::builder().shards(shards));
+            assert_eq!(words, format!("shards is {shards}, expected 1 to 65536"));
+            assert_eq!(place.file, file!(), "blamed on the caller");
+            let (words, _) = crate::support::panic_of(|| WriteGroup::<u8, u8>::builder().shards(shards));
+            assert_eq!(words, format!("shards is {shards}, expected 1 to 65536"));
+        }
+    });
 }
 
 #[test]
 fn landings_tell_role_and_circumstances() {
-    let group: Group<u8, String> = Group::new();
-    let landing = group.call(&1).run(|| Ok("value".to_owned())).unwrap();
-    assert_eq!((landing.role, landing.shared(), landing.detached()), (Role::Leader, false, false));
-    assert_eq!(landing.clone(), landing);
-    assert_eq!(landing.value, "value");
-    assert_eq!(landing.into_value(), "value");
+    within(|| {
+        let group: Group<u8, String> = Group::new();
+        let landing = group.call(&1).run(|| Ok("value".to_owned())).unwrap();
+        assert_eq!((landing.role, landing.shared(), landing.detached()), (Role::Leader, false, false));
+        assert_eq!(landing.clone(), landing);
+        assert_eq!(landing.value, "value");
+        assert_eq!(landing.into_value(), "value");
+    });
 }
 
 /// A value of an error type, one for each case.
@@ -311,53 +337,57 @@ fn every_error() -> Vec<Error<std::num::ParseIntError>> {
 
 #[test]
 fn errors_have_predicates_messages_and_sources() {
-    let errors = every_error();
-    let predicates = [
-        Error::is_work,
-        Error::is_panicked,
-        Error::is_timed_out,
-        Error::is_deadlock,
-        Error::is_overloaded,
-        Error::is_abandoned,
-        Error::is_missing,
-    ];
-    for (i, error) in errors.iter().enumerate() {
-        let answers: Vec<_> = predicates.iter().map(|is| is(error)).collect();
-        assert_eq!(answers, (0..7).map(|n| n == i).collect::<Vec<_>>(), "{error:?}");
-        assert_eq!(error.work().is_some(), i == 0);
-        assert_eq!(error.clone().into_work().is_ok(), i == 0);
-        assert_eq!(&error.clone(), error);
-        let message = error.to_string();
-        assert!(message.starts_with(|c: char| c.is_lowercase()) && !message.ends_with('.'), "{message:?}");
-        assert_eq!(error.source().is_some(), [true, true, false, true, false, false, false][i], "{error:?}");
-    }
-    assert_eq!(errors[0].to_string(), "the work failed: invalid digit found in string");
-    assert_eq!(errors[0].source().unwrap().to_string(), "invalid digit found in string");
-    assert_eq!(errors[1].to_string(), "the work panicked: oh");
-    assert_eq!(errors[2].to_string(), "timed out waiting for the flight");
-    assert!(errors[3].to_string().starts_with("deadlock: this thread would wait for flight "));
-    assert_eq!(errors[4].to_string(), "overloaded: too many callers already wait for this key");
-    assert_eq!(errors[5].to_string(), "the flight was abandoned before its work ran");
-    assert_eq!(errors[6].to_string(), "the work returned nothing for this key");
-    // An error that is not `std::error::Error` can be printed all the same.
-    assert_eq!(Error::Work("text").to_string(), "the work failed: text");
+    within(|| {
+        let errors = every_error();
+        let predicates = [
+            Error::is_work,
+            Error::is_panicked,
+            Error::is_timed_out,
+            Error::is_deadlock,
+            Error::is_overloaded,
+            Error::is_abandoned,
+            Error::is_missing,
+        ];
+        for (i, error) in errors.iter().enumerate() {
+            let answers: Vec<_> = predicates.iter().map(|is| is(error)).collect();
+            assert_eq!(answers, (0..7).map(|n| n == i).collect::<Vec<_>>(), "{error:?}");
+            assert_eq!(error.work().is_some(), i == 0);
+            assert_eq!(error.clone().into_work().is_ok(), i == 0);
+            assert_eq!(&error.clone(), error);
+            let message = error.to_string();
+            assert!(message.starts_with(|c: char| c.is_lowercase()) && !message.ends_with('.'), "{message:?}");
+            assert_eq!(error.source().is_some(), [true, true, false, true, false, false, false][i], "{error:?}");
+        }
+        assert_eq!(errors[0].to_string(), "the work failed: invalid digit found in string");
+        assert_eq!(errors[0].source().unwrap().to_string(), "invalid digit found in string");
+        assert_eq!(errors[1].to_string(), "the work panicked: oh");
+        assert_eq!(errors[2].to_string(), "timed out waiting for the flight");
+        assert!(errors[3].to_string().starts_with("deadlock: this thread would wait for flight "));
+        assert_eq!(errors[4].to_string(), "overloaded: too many callers already wait for this key");
+        assert_eq!(errors[5].to_string(), "the flight was abandoned before its work ran");
+        assert_eq!(errors[6].to_string(), "the work returned nothing for this key");
+        // An error that is not `std::error::Error` can be printed all the same.
+        assert_eq!(Error::Work("text").to_string(), "the work failed: text");
+    });
 }
 
 /// The open error type the docs recommend, with `?` on both sides.
 #[test]
 fn any_error_fits_through_an_arc() {
-    type Shared = Arc<dyn StdError + Send + Sync>;
-    fn load(group: &Group<u8, u8, Shared>, text: &str) -> Result<u8, Box<dyn StdError>> {
-        let value = group.try_work(&1, || {
-            let value = text.parse::<u8>().map_err(|e| -> Shared { Arc::new(e) })?;
+    within(|| {
+        type Shared = Arc<dyn StdError + Send + Sync>;
+        fn load(group: &Group<u8, u8, Shared>, text: &str) -> Result<u8, Box<dyn StdError>> {
+            let value = group.try_work(&1, || {
+                let value = text.parse::<u8>().map_err(|e| -> Shared { Arc::new(e) })?;
+                Ok(value)
+            })?;
             Ok(value)
-        })?;
-        Ok(value)
-    }
-    let group = Group::new();
-    assert_eq!(load(&group, "7").unwrap(), 7);
-    let error = load(&group, "x").unwrap_err();
-    assert_eq!(error.to_string(), "the work failed: invalid digit found in string");
-    let source = error.source().unwrap();
-    assert_eq!(source.to_string(), "invalid digit found in string");
+        }
+        let group = Group::new();
+        assert_eq!(load(&group, "7").unwrap(), 7);
+        let error = load(&group, "x").unwrap_err();
+        assert_eq!(error.to_string(), "the work failed: invalid digit found in string");
+        let source = error.source().unwrap();
+        assert_eq!(source.to_string(), "invalid digit found in string");
+    });
 }

@@ -313,7 +313,7 @@ fn play<G: Callable>(scene: &Scene, fuse: &Arc<Fuse>, group: &G) -> bool {
         });
         calls.push((*verb, call));
     }
-    let mut hurt = 0;
+    let (mut hurt, mut ends) = (0, Vec::new());
     if scene.meddle {
         let key = Key(1, fuse.clone());
         hurt += usize::from(catch_unwind(AssertUnwindSafe(|| group.meddle(&key))).is_err());
@@ -336,11 +336,16 @@ fn play<G: Callable>(scene: &Scene, fuse: &Arc<Fuse>, group: &G) -> bool {
             End::Lost => true, // counted above
         };
         assert!(as_it_should, "{verb:?} ended with {end:?} in {scene:?} with {:?}", fuse.of);
+        ends.push(end);
     }
     until(|| group.flying() == 0); // spawned flights may still be on their way
     fuse.armed.store(false, SeqCst);
     let blown = fuse.blown.load(SeqCst);
-    assert!(hurt <= usize::from(blown), "{hurt} calls were hurt in {scene:?} with {:?}", fuse.of);
+    assert!(
+        hurt <= usize::from(blown),
+        "{hurt} calls were hurt in {scene:?} with {:?} (blown: {blown}): {ends:?}",
+        fuse.of
+    );
     // The key works, others work.
     for id in [1, 2, 3] {
         let key = Key(id, fuse.clone());

@@ -354,9 +354,11 @@ fn p5_a_panic_at_landed_unwinds_in_the_leader_only() {
 /// The work's own panic goes before the observer's.
 #[test]
 fn p5_a_panic_at_landed_does_not_replace_the_works_own() {
-    let group = trapped("Landed").0.build();
-    let payload = catch_unwind(AssertUnwindSafe(|| group.try_work(&1, || panic!("own")))).unwrap_err();
-    assert_eq!(message(&*payload), "own");
+    within(|| {
+        let group = trapped("Landed").0.build();
+        let payload = catch_unwind(AssertUnwindSafe(|| group.try_work(&1, || panic!("own")))).unwrap_err();
+        assert_eq!(message(&*payload), "own");
+    });
 }
 
 #[test]

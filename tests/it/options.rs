@@ -449,7 +449,9 @@ fn stats_count_every_kind_of_end() {
 /// `in_flight` and `flights` look at all shards; a group nobody has called yet has none.
 #[test]
 fn a_group_nobody_has_called_is_empty() {
-    let group = G::new();
-    assert_eq!((group.in_flight(), group.flights().len()), (0, 0));
-    assert_eq!(group.stats(), flight_group::Stats::default());
+    within(|| {
+        let group = G::new();
+        assert_eq!((group.in_flight(), group.flights().len()), (0, 0));
+        assert_eq!(group.stats(), flight_group::Stats::default());
+    });
 }

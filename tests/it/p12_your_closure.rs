@@ -12,14 +12,16 @@ use std::time::Duration;
 /// Not `Send`: it could not run anywhere but here, and need not be `'static` either.
 #[test]
 fn p12_a_closure_may_borrow_and_need_not_be_send() {
-    let group: Group<u8, u32> = Group::new();
-    let writes: WriteGroup<u8, u32> = WriteGroup::new();
-    let here = Rc::new(5);
-    let local = String::from("local");
-    assert_eq!(group.work(&1, || *here + local.len() as u32), 10);
-    assert_eq!(group.try_work(&1, || Ok(*here)), Ok(5));
-    assert_eq!(group.call(&1).fresh().timeout(SOON).run(|| Ok(*here)).unwrap().value, 5);
-    assert_eq!(writes.write(&1, || *here), 5);
+    within(|| {
+        let group: Group<u8, u32> = Group::new();
+        let writes: WriteGroup<u8, u32> = WriteGroup::new();
+        let here = Rc::new(5);
+        let local = String::from("local");
+        assert_eq!(group.work(&1, || *here + local.len() as u32), 10);
+        assert_eq!(group.try_work(&1, || Ok(*here)), Ok(5));
+        assert_eq!(group.call(&1).fresh().timeout(SOON).run(|| Ok(*here)).unwrap().value, 5);
+        assert_eq!(writes.write(&1, || *here), 5);
+    });
 }
 
 #[test]

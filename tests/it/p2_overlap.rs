@@ -45,13 +45,15 @@ fn p2_a_follower_gets_the_outcome_of_the_flight_it_found() {
 
 #[test]
 fn p2_a_landed_flight_is_never_joined() {
-    let group: Group<u8, u32> = Group::new();
-    for n in 0..100 {
-        let landing = group.call(&1).run(|| Ok(n)).unwrap();
-        assert_eq!((landing.value, landing.role), (n, Role::Leader));
-        assert!(!landing.shared() && !landing.detached());
-        assert!(group.call(&1).wait().is_none());
-    }
+    within(|| {
+        let group: Group<u8, u32> = Group::new();
+        for n in 0..100 {
+            let landing = group.call(&1).run(|| Ok(n)).unwrap();
+            assert_eq!((landing.value, landing.role), (n, Role::Leader));
+            assert!(!landing.shared() && !landing.detached());
+            assert!(group.call(&1).wait().is_none());
+        }
+    });
 }
 
 /// Many short flights, many callers: whoever is handed a value was calling before the value's leader returned,

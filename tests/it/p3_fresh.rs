@@ -68,9 +68,11 @@ fn p3_a_fresh_read_is_not_served_by_a_flight_that_had_started() {
 /// x/sync's users do this by hand with `Forget`; see peers_defects.rs.
 #[test]
 fn p3_a_fresh_read_leads_at_once_where_nothing_flies() {
-    let group: Group<u8, u32> = Group::new();
-    let landing = group.call(&1).fresh().run(|| Ok(5)).unwrap();
-    assert_eq!((landing.value, landing.role), (5, Role::Leader));
+    within(|| {
+        let group: Group<u8, u32> = Group::new();
+        let landing = group.call(&1).fresh().run(|| Ok(5)).unwrap();
+        assert_eq!((landing.value, landing.role), (5, Role::Leader));
+    });
 }
 
 #[test]

@@ -43,15 +43,17 @@ fn p5_the_leader_unwinds_with_its_own_payload_and_followers_are_told() {
 
 #[test]
 fn p5_any_payload_arrives_whole_at_the_leader() {
-    let group: Group<u8, u32> = Group::new();
-    let writes: WriteGroup<u8, u32> = WriteGroup::new();
-    for _ in 0..3 {
-        let payload = catch_unwind(|| group.work(&1, || panic_any(Own(9)))).unwrap_err();
-        assert_eq!(payload.downcast_ref(), Some(&Own(9)));
-        let payload = catch_unwind(|| writes.write(&1, || resume_unwind(Box::new(Own(8))))).unwrap_err();
-        assert_eq!(payload.downcast_ref(), Some(&Own(8)));
-    }
-    assert_eq!(group.work(&1, || 5) + writes.write(&1, || 6), 11);
+    within(|| {
+        let group: Group<u8, u32> = Group::new();
+        let writes: WriteGroup<u8, u32> = WriteGroup::new();
+        for _ in 0..3 {
+            let payload = catch_unwind(|| group.work(&1, || panic_any(Own(9)))).unwrap_err();
+            assert_eq!(payload.downcast_ref(), Some(&Own(9)));
+            let payload = catch_unwind(|| writes.write(&1, || resume_unwind(Box::new(Own(8))))).unwrap_err();
+            assert_eq!(payload.downcast_ref(), Some(&Own(8)));
+        }
+        assert_eq!(group.work(&1, || 5) + writes.write(&1, || 6), 11);
+    });
 }
 
 /// The verbs without an error type panic in the follower, with the words of the error, at the caller's own line.
@@ -179,18 +181,20 @@ fn p5_other_keys_are_not_touched() {
 /// A follower that panics after its call (while unwinding it calls again) finds everything in order.
 #[test]
 fn p5_the_group_may_be_called_while_unwinding() {
-    struct CallsOnDrop(Group<u8, u32>);
-    impl Drop for CallsOnDrop {
-        fn drop(&mut self) {
-            assert_eq!(self.0.work(&1, || 4), 4);
+    within(|| {
+        struct CallsOnDrop(Group<u8, u32>);
+        impl Drop for CallsOnDrop {
+            fn drop(&mut self) {
+                assert_eq!(self.0.work(&1, || 4), 4);
+            }
         }
-    }
-    let group: Group<u8, u32> = Group::new();
-    let calls = CallsOnDrop(group.clone());
-    let payload = catch_unwind(AssertUnwindSafe(|| {
-        let _calls = calls;
-        group.work(&1, || panic_any(Own(3)))
-    }));
-    assert_eq!(payload.unwrap_err().downcast_ref(), Some(&Own(3)));
-    assert_eq!(group.stats().led, 2);
+        let group: Group<u8, u32> = Group::new();
+        let calls = CallsOnDrop(group.clone());
+        let payload = catch_unwind(AssertUnwindSafe(|| {
+            let _calls = calls;
+            group.work(&1, || panic_any(Own(3)))
+        }));
+        assert_eq!(payload.unwrap_err().downcast_ref(), Some(&Own(3)));
+        assert_eq!(group.stats().led, 2);
+    });
 }

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 /// go-zero `TestExclusiveCallDo` and `TestExclusiveCallDoErr`.
 #[test]
 fn a_lone_call_returns_value_or_error() {
-    let group: Group<String, String, &str> = Group::new();
-    assert_eq!(group.try_work("key", || Ok("bar".to_owned())), Ok("bar".to_owned()));
-    assert_eq!(group.try_work("key", || Err("some error")), Err(Error::Work("some error")));
+    within(|| {
+        let group: Group<String, String, &str> = Group::new();
+        assert_eq!(group.try_work("key", || Ok("bar".to_owned())), Ok("bar".to_owned()));
+        assert_eq!(group.try_work("key", || Err("some error")), Err(Error::Work("some error")));
+    });
 }
 
 /// go-zero `TestExclusiveCallDoDupSuppress` and `TestExclusiveCallDoExDupSuppress`: of ten callers one runs, and
@@ -72,9 +74,11 @@ fn each_key_runs_once() {
 /// go-zero `TestLockedCallDo` and `TestLockedCallDoErr`.
 #[test]
 fn a_lone_locked_call_returns_value_or_error() {
-    let group: WriteGroup<String, String, &str> = WriteGroup::new();
-    assert_eq!(group.try_write("key", || Ok("bar".to_owned())), Ok("bar".to_owned()));
-    assert_eq!(group.try_write("key", || Err("some error")), Err(Error::Work("some error")));
+    within(|| {
+        let group: WriteGroup<String, String, &str> = WriteGroup::new();
+        assert_eq!(group.try_write("key", || Ok("bar".to_owned())), Ok("bar".to_owned()));
+        assert_eq!(group.try_write("key", || Err("some error")), Err(Error::Work("some error")));
+    });
 }
 
 /// go-zero `TestLockedCallDoDupSuppress`: of ten calls for one key never two run at once. There all ten run, one

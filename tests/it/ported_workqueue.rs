@@ -130,8 +130,10 @@ fn waiting_for_an_item_waits_for_its_pending_run() {
 /// client-go `TestGarbageCollection`: an item that was processed is not kept.
 #[test]
 fn a_processed_item_is_not_kept() {
-    let item = Arc::new(());
-    let group: WriteGroup<Arc<()>> = WriteGroup::new();
-    group.write(&item, || ());
-    assert_eq!(Arc::strong_count(&item), 1);
+    within(|| {
+        let item = Arc::new(());
+        let group: WriteGroup<Arc<()>> = WriteGroup::new();
+        group.write(&item, || ());
+        assert_eq!(Arc::strong_count(&item), 1);
+    });
 }

@@ -9,15 +9,19 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 /// x/sync `TestDo`.
 #[test]
 fn a_lone_call_returns_what_its_work_returns() {
-    let group: Group<String, String> = Group::new();
-    assert_eq!(group.work("key", || "bar".to_owned()), "bar");
+    within(|| {
+        let group: Group<String, String> = Group::new();
+        assert_eq!(group.work("key", || "bar".to_owned()), "bar");
+    });
 }
 
 /// x/sync `TestDoErr`.
 #[test]
 fn a_lone_call_returns_its_works_error() {
-    let group: Group<String, String, &str> = Group::new();
-    assert_eq!(group.try_work("key", || Err("some error")), Err(Error::Work("some error")));
+    within(|| {
+        let group: Group<String, String, &str> = Group::new();
+        assert_eq!(group.try_work("key", || Err("some error")), Err(Error::Work("some error")));
+    });
 }
 
 /// x/sync `TestDoDupSuppress`. There the number of runs is somewhere between one and ten; here all ten are known
