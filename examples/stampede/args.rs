@@ -13,7 +13,7 @@ usage: cargo run --release --example stampede -- [options]
   --trace FILE     replay this file instead of a generated pattern: one key a line, or a web
                    server's log (common or combined format, the path is the key)
   --requests N     how many requests to send in each run (default: 20000, or the whole file)
-  --rate N         requests a second (default: 2500, or 1500 with a file)
+  --rate N         requests a second (default: 2500, or 1000 with a file)
   --clients N      HTTP clients, each with a connection of its own (default: 96)
   --threads N      threads of the server (default: 64)
   --ttl MS         how long a cache entry lives, in milliseconds (default: 30000)
@@ -79,7 +79,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Str
     // A file has its own ups and downs, and may have many more keys than a machine can query at the faster rate.
     let from_file = options.trace.is_some();
     options.bursts = bursts.unwrap_or(if from_file { 0 } else { 6 });
-    options.rate = rate.unwrap_or(if from_file { 1_500 } else { 2_500 });
+    options.rate = rate.unwrap_or(if from_file { 1_000 } else { 2_500 });
     Ok(Command::Run(options))
 }
 

@@ -32,6 +32,14 @@ pub(crate) struct Run {
     pub(crate) wall: Duration,
 }
 
+impl Run {
+    /// Whether requests piled up so that the run ended a good deal after the last of them was due.
+    pub(crate) fn fell_behind(&self, rate: usize) -> bool {
+        let due = Duration::from_secs_f64(self.requests as f64 / rate as f64);
+        self.wall > due.mul_f64(1.05) + Duration::from_secs(1)
+    }
+}
+
 /// What the clients of one run share.
 struct Shared<'a> {
     load: &'a Load<'a>,

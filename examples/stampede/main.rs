@@ -87,6 +87,10 @@ fn run() -> Result<(), Failure> {
     let runs = [load.run(false).map_err(Failure::Run)?, load.run(true).map_err(Failure::Run)?];
 
     print!("{}", report::table(&runs));
+    if let Some(run) = runs.iter().find(|run| run.fell_behind(options.rate)) {
+        println!("\nThe run {} could not keep up with {} requests a second on this machine:", run.name, options.rate);
+        println!("latency counts from when a request was due, so most of it is waiting. A lower --rate shows more.");
+    }
     std::fs::write(&options.svg, chart::draw(&runs))
         .map_err(|e| Failure::Run(format!("cannot write {}: {e}", options.svg.display())))?;
     println!("\nchart: {}", options.svg.display());
