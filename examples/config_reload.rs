@@ -361,7 +361,7 @@ fn points_for(directory: &Path, changes: i64) -> Result<u32, Problem> {
     let sample = start.elapsed();
     std::fs::remove_file(&path).map_err(problem)?;
 
-    let wanted = (10 * burst).clamp(Duration::from_millis(100), Duration::from_secs(2));
+    let wanted = (10 * burst).clamp(Duration::from_millis(100), Duration::from_secs(1));
     let points = f64::from(SAMPLE) * wanted.as_secs_f64() / sample.as_secs_f64();
     Ok((points as u32).clamp(SAMPLE, 50 * SAMPLE))
 }
