@@ -6,6 +6,7 @@ mod batch;
 mod bombs;
 mod cancel;
 mod err_group;
+mod examples_stampede;
 mod hedge;
 mod histories;
 mod many;

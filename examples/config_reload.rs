@@ -1,0 +1,426 @@
+//! A configuration file, watched and reloaded: a burst of changes costs two reloads, and the last change wins.
+//!
+//! The file lists the backends of a proxy. A reload reads it, parses it, builds the ring that spreads requests over
+//! the backends (the costly part), and swaps it in. Whoever saves the file often makes the watcher send notice after
+//! notice, while a reload is running:
+//!
+//! * dropping notices while a reload runs would lose the last change;
+//! * one reload for each notice would take a hundred times as long, and in parallel an older file could be swapped
+//!   in last;
+//! * a timer ("wait until it has been quiet for a second") would delay every change, and a busy writer for ever.
+//!
+//! A `WriteGroup` runs one reload at once, and one more for all notices that came while it ran.
+//!
+//! `cargo run --release --example config_reload` checks that on a real file in a temporary directory, and ends with
+//! exit code 1 if it is not so.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's output")]
+
+use arc_swap::ArcSwap;
+use flight_group::WriteGroup;
+use notify::{EventKind, RecursiveMode, Watcher};
+use std::error::Error;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+const HELP: &str = "\
+A watched configuration file: each burst of changes costs at most two reloads, and the last change wins.
+
+usage: cargo run --release --example config_reload -- [options]
+
+  --bursts N     how many bursts (default: 5)
+  --changes N    how many changes of the file in each (default: 100)
+  --help         this text
+";
+
+/// How many backends the file lists.
+const BACKENDS: usize = 100;
+
+/// How long the watcher may take to report before the program gives up.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+// --- The service: what a real one would have. ---
+
+/// What the service runs with: never half old, half new.
+struct Config {
+    revision: i64,
+    ring: Ring,
+}
+
+/// A consistent-hash ring: points on a circle, each of which belongs to a backend.
+struct Ring {
+    backends: Vec<String>,
+    points: Vec<(u64, u32)>,
+}
+
+/// Any error, cheap to clone for everybody who waits for the reload.
+type Problem = Arc<dyn Error + Send + Sync>;
+
+fn problem<E: Into<Box<dyn Error + Send + Sync>>>(error: E) -> Problem {
+    Arc::from(error.into())
+}
+
+struct Service {
+    path: PathBuf,
+    config: ArcSwap<Config>,
+    reloads: WriteGroup<PathBuf, i64, Problem>,
+    log: Mutex<Log>,
+}
+
+impl Service {
+    fn start(path: PathBuf) -> Result<Self, Problem> {
+        let config = ArcSwap::from_pointee(Config::read(&path)?);
+        Ok(Self { path, config, reloads: WriteGroup::new(), log: Mutex::default() })
+    }
+
+    /// Called by the watcher, on its thread, at every sign that the file has changed. Returns at once.
+    fn file_changed(self: &Arc<Self>) {
+        let service = self.clone();
+        // The receiver is not needed: a reload that fails says so itself. Dropping it cancels nothing.
+        drop(self.reloads.call(&self.path).spawn(move || service.reload()));
+        let mut log = self.log();
+        log.notices += 1;
+        log.last_notice = Some(Instant::now());
+    }
+
+    /// Never runs twice at the same time, and always once more after the last change: that is the group's doing.
+    fn reload(&self) -> Result<i64, Problem> {
+        let start = Instant::now();
+        let outcome = Config::read(&self.path);
+        let result = outcome.map(|config| {
+            let revision = config.revision;
+            let old = self.config.swap(Arc::new(config));
+            self.log().went_back |= old.revision > revision;
+            revision
+        });
+        let mut log = self.log();
+        log.refused = result.as_ref().err().cloned();
+        log.reloads.push(Reload { took: start.elapsed(), ended: Instant::now() });
+        result
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Config {
+    fn read(path: &Path) -> Result<Self, Problem> {
+        let text = std::fs::read_to_string(path).map_err(problem)?;
+        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| problem(e.to_string().trim_end()))?;
+        let revision = table.get("revision").and_then(toml::Value::as_integer);
+        let points = table.get("points").and_then(toml::Value::as_integer).and_then(|n| u32::try_from(n).ok());
+        let backends = table.get("backends").and_then(toml::Value::as_array);
+        let backends: Option<Vec<String>> =
+            backends.and_then(|all| all.iter().map(|one| one.as_str().map(str::to_owned)).collect());
+        Ok(Self {
+            revision: revision.ok_or_else(|| problem("expected an integer `revision`"))?,
+            ring: Ring::build(
+                backends
+                    .filter(|all| !all.is_empty())
+                    .ok_or_else(|| problem("expected `backends`, a list of names"))?,
+                points.ok_or_else(|| problem("expected `points`, how many each backend has on the ring"))?,
+            ),
+        })
+    }
+}
+
+impl Ring {
+    fn build(backends: Vec<String>, points: u32) -> Self {
+        let mut all = Vec::with_capacity(backends.len() * points as usize);
+        for (number, name) in backends.iter().enumerate() {
+            let seed = hash(name.bytes());
+            all.extend(
+                (0..points)
+                    .map(|point| (hash(point.to_le_bytes().into_iter().chain(seed.to_le_bytes())), number as u32)),
+            );
+        }
+        all.sort_unstable();
+        Self { backends, points: all }
+    }
+
+    /// The backend that serves `key`.
+    fn route(&self, key: &str) -> &str {
+        let after = self.points.partition_point(|&(point, _)| point < hash(key.bytes()));
+        let (_, backend) = self.points.get(after).or(self.points.first()).copied().unwrap_or_default();
+        &self.backends[backend as usize]
+    }
+}
+
+/// FNV-1a, and a stir so that similar names land far apart.
+fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
+    let hash = bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
+    (hash ^ (hash >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93)
+}
+
+// --- The check: somebody who saves too often, and the counting. ---
+
+/// What happened since the burst began.
+#[derive(Default)]
+struct Log {
+    notices: usize,
+    last_notice: Option<Instant>,
+    reloads: Vec<Reload>,
+    went_back: bool,
+    refused: Option<Problem>,
+}
+
+struct Reload {
+    took: Duration,
+    ended: Instant,
+}
+
+impl Log {
+    /// How many reloads the promise allows: one that was running when the last notice came, and one for all that
+    /// queued behind it. (A burst that outlasts a reload is to the group one burst during that reload and another
+    /// after it: reloads that had ended by then come on top. There are none where a reload takes longer than the burst.)
+    fn allowed(&self) -> usize {
+        let had_ended = self.reloads.iter().filter(|reload| self.last_notice.is_some_and(|last| reload.ended < last));
+        had_ended.count() + 2
+    }
+}
+
+/// A directory that is removed however the program ends.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn main() -> ExitCode {
+    let (bursts, changes) = match arguments(std::env::args_os().skip(1)) {
+        Ok(Some(numbers)) => numbers,
+        Ok(None) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(message) => {
+            eprintln!("config_reload: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(bursts, changes) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("config_reload: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(bursts: i64, changes: i64) -> Result<(), Problem> {
+    let directory = std::env::temp_dir().join(format!("flight-group-config-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).map_err(problem)?;
+    // The watcher reports the path as the system has it, without links.
+    let directory = Directory(directory.canonicalize().map_err(problem)?);
+    let path = directory.0.join("proxy.toml");
+
+    let points = points_for(&directory.0, changes)?;
+    save(&path, &file(0, points)).map_err(problem)?;
+    let service = Arc::new(Service::start(path.clone())?);
+    let (watcher, seen) = watch(&service, &directory.0)?;
+    println!("watching {}", path.display());
+    println!(
+        "the ring has {} points; key \"cart-17\" goes to {}\n",
+        service.config.load().ring.points.len(),
+        service.config.load().ring.route("cart-17")
+    );
+
+    println!("burst  changes   writing  notices  reloads  allowed  a reload  in force  revision");
+    let mut outlasted = false;
+    for burst in 1..=bursts {
+        let staged = stage_all(&path, (burst - 1) * changes, changes, points)?;
+        *service.log() = Log::default();
+        let writing = rename_all(&staged, &path)?;
+        let written = Instant::now();
+        wait_for_reloads(&service, &directory.0, &seen)?;
+        let in_force = service.config.load().revision;
+
+        let log = service.log();
+        let took = log.reloads.iter().map(|reload| reload.took).max().unwrap_or_default();
+        // From the last change on disk to the end of the reload that read it.
+        let delay =
+            log.reloads.last().map(|reload| reload.ended.saturating_duration_since(written)).unwrap_or_default();
+        println!(
+            "{burst:>5}  {changes:>7}  {:>8}  {:>7}  {:>7}  {:>7}  {:>8}  {:>8}  {in_force:>8}",
+            ms(writing),
+            log.notices,
+            log.reloads.len(),
+            log.allowed(),
+            ms(took),
+            format!("+{}", ms(delay)),
+        );
+        outlasted |= log.allowed() > 2;
+        let last = burst * changes;
+        if in_force != last {
+            return Err(problem(format!("revision {in_force} is in force, and the last change was {last}")));
+        }
+        if log.reloads.len() > log.allowed() {
+            return Err(problem(format!("{} reloads, and {} would have done", log.reloads.len(), log.allowed())));
+        }
+        if log.went_back {
+            return Err(problem("an older revision replaced a newer one"));
+        }
+    }
+    println!("\neach time the last change won; \"in force\" counts from the last change");
+    if outlasted {
+        println!("a burst that outlasts a reload is allowed one more for each that ended meanwhile");
+    }
+
+    broken_file(&service, &directory.0, &seen, bursts * changes, points)?;
+    drop(watcher);
+    Ok(())
+}
+
+/// A file that cannot be used is refused, and the old one stays in force until it is mended.
+fn broken_file(
+    service: &Arc<Service>,
+    directory: &Path,
+    seen: &Receiver<()>,
+    last: i64,
+    points: u32,
+) -> Result<(), Problem> {
+    save(&service.path, &file(last + 1, points).replace("points = ", "points = many # ")).map_err(problem)?;
+    wait_for_reloads(service, directory, seen)?;
+    let refused = service.log().refused.clone().ok_or_else(|| problem("a broken file was not refused"))?;
+    let in_force = service.config.load().revision;
+    println!("\na broken file is refused, and revision {in_force} stays in force:\n{refused}");
+    if in_force != last {
+        return Err(problem(format!("a broken file put revision {in_force} in force")));
+    }
+
+    save(&service.path, &file(last + 2, points)).map_err(problem)?;
+    wait_for_reloads(service, directory, seen)?;
+    let in_force = service.config.load().revision;
+    println!("\nmended: revision {in_force} is in force");
+    if in_force != last + 2 {
+        return Err(problem(format!("revision {in_force} is in force, and the mended file has {}", last + 2)));
+    }
+    Ok(())
+}
+
+/// Watches the directory, not the file: a file that is replaced takes its watch away with it.
+fn watch(service: &Arc<Service>, directory: &Path) -> Result<(impl Watcher + use<>, Receiver<()>), Problem> {
+    let (marker, seen) = mpsc::channel();
+    let handler = {
+        let service = service.clone();
+        move |event: notify::Result<notify::Event>| on_event(&service, &marker, event)
+    };
+    let mut watcher = notify::recommended_watcher(handler).map_err(problem)?;
+    watcher.watch(directory, RecursiveMode::NonRecursive).map_err(problem)?;
+    Ok((watcher, seen))
+}
+
+fn on_event(service: &Arc<Service>, marker: &Sender<()>, event: notify::Result<notify::Event>) {
+    let event = match event {
+        Ok(event) => event,
+        Err(error) => {
+            // Something was missed: reloading once too often is the safe side.
+            eprintln!("config_reload: the watcher: {error}");
+            return service.file_changed();
+        }
+    };
+    // A reload reads the file; were that a change, it would be the last thing the program does.
+    let is_change = matches!(event.kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any);
+    if (is_change && event.paths.contains(&service.path)) || event.need_rescan() {
+        service.file_changed();
+    }
+    if matches!(event.kind, EventKind::Create(_)) && event.paths.iter().any(|path| path.ends_with("all-written")) {
+        // Nobody waits any more if the program has failed meanwhile.
+        let _ = marker.send(());
+    }
+}
+
+/// Returns once every change made so far has been reported, and reloaded.
+fn wait_for_reloads(service: &Service, directory: &Path, seen: &Receiver<()>) -> Result<(), Problem> {
+    // Reports come in the order of the changes, so that one for a file made now is the last of them.
+    let marker = directory.join("all-written");
+    std::fs::write(&marker, "").map_err(problem)?;
+    seen.recv_timeout(WATCHDOG).map_err(|_| problem(format!("the watcher has not reported for {WATCHDOG:?}")))?;
+    std::fs::remove_file(&marker).map_err(problem)?;
+    // What came of them is in the log.
+    let _ = service.reloads.call(&service.path).wait();
+    Ok(())
+}
+
+/// How many points each backend is to have for a reload to take a good deal longer than a burst, on this machine and in
+/// this build: the case that matters, and a matter of milliseconds with 100 changes where nothing else goes on.
+fn points_for(directory: &Path, changes: i64) -> Result<u32, Problem> {
+    const SAMPLE: u32 = 1_000;
+    let path = directory.join("rehearsal");
+    let staged = stage_all(&path, 0, changes, SAMPLE)?;
+    let burst = rename_all(&staged, &path)?;
+    let start = Instant::now();
+    Config::read(&path)?;
+    let sample = start.elapsed();
+    std::fs::remove_file(&path).map_err(problem)?;
+
+    let wanted = (10 * burst).clamp(Duration::from_millis(100), Duration::from_secs(1));
+    let points = f64::from(SAMPLE) * wanted.as_secs_f64() / sample.as_secs_f64();
+    Ok((points as u32).clamp(SAMPLE, 50 * SAMPLE))
+}
+
+fn stage_all(path: &Path, after: i64, changes: i64, points: u32) -> Result<Vec<PathBuf>, Problem> {
+    let stage = |change| stage(path, &file(after + change, points), change);
+    (1..=changes).map(stage).collect::<Result<_, _>>().map_err(problem)
+}
+
+/// The burst: returns how long it took.
+fn rename_all(staged: &[PathBuf], path: &Path) -> Result<Duration, Problem> {
+    let start = Instant::now();
+    for new in staged {
+        std::fs::rename(new, path).map_err(problem)?;
+    }
+    Ok(start.elapsed())
+}
+
+/// As editors and deployment tools do: a new file is put in the place of the old one, so that no reader meets half of it.
+fn save(path: &Path, text: &str) -> std::io::Result<()> {
+    std::fs::rename(stage(path, text, 0)?, path)
+}
+
+/// Writes a new file beside the one it will replace. It is on disk when this returns, or else the rename would wait
+/// for that on some file systems.
+fn stage(path: &Path, text: &str, number: i64) -> std::io::Result<PathBuf> {
+    let new = path.with_extension(format!("new-{number}"));
+    let mut file = std::fs::File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_data()?;
+    Ok(new)
+}
+
+fn file(revision: i64, points: u32) -> String {
+    let mut text = format!("revision = {revision}\npoints = {points}\nbackends = [\n");
+    for number in 1..=BACKENDS {
+        text += &format!("    \"10.0.0.{number}:8080\",\n");
+    }
+    text + "]\n"
+}
+
+fn ms(duration: Duration) -> String {
+    format!("{:.0} ms", duration.as_secs_f64() * 1e3)
+}
+
+/// How many bursts of how many changes; `None` for help.
+fn arguments(mut args: impl Iterator<Item = std::ffi::OsString>) -> Result<Option<(i64, i64)>, String> {
+    let (mut bursts, mut changes) = (5, 100);
+    while let Some(arg) = args.next() {
+        let name = arg.to_string_lossy();
+        let number = match &*name {
+            "--help" | "-h" => return Ok(None),
+            "--bursts" => &mut bursts,
+            "--changes" => &mut changes,
+            _ => return Err(format!("unknown option {arg:?}; --help lists them")),
+        };
+        let value = args.next().ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
+        let parsed = value.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=10_000).contains(number));
+        *number = parsed.ok_or_else(|| format!("{name} is {value:?}, expected a number from 1 to 10000"))?;
+    }
+    Ok(Some((bursts, changes)))
+}

@@ -1,0 +1,135 @@
+//! A real SQLite database, filled at start so that one page costs a query of a few milliseconds.
+
+use crate::report::{duration, thousands};
+use rusqlite::{Connection, OpenFlags, params};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What a page's query should take on an idle machine.
+const COST: Duration = Duration::from_millis(3);
+
+/// The page of a product: what it earned, and how much of everything that is. Nobody has indexed the orders by
+/// product, so it reads all of them.
+const PAGE: &str = "
+    SELECT p.title,
+           COUNT(*) FILTER (WHERE o.product = p.id),
+           COALESCE(SUM(o.cents) FILTER (WHERE o.product = p.id), 0),
+           SUM(o.cents),
+           MAX(o.day) FILTER (WHERE o.product = p.id)
+    FROM products p CROSS JOIN orders o
+    WHERE p.key = ?1
+    GROUP BY p.id";
+
+pub(crate) struct Database {
+    directory: PathBuf,
+    orders: usize,
+    cost: Duration,
+}
+
+/// One thread's connection.
+pub(crate) struct Reader {
+    connection: Connection,
+}
+
+impl Database {
+    /// A database in the directory for temporary files, with a product for each key.
+    pub(crate) fn create(keys: &[String]) -> Result<Self, Box<dyn std::error::Error>> {
+        let directory = std::env::temp_dir().join(format!("flight-group-stampede-{}", std::process::id()));
+        std::fs::create_dir_all(&directory)?;
+        let mut database = Self { directory, orders: 0, cost: Duration::ZERO };
+
+        let mut connection = Connection::open(database.file())?;
+        // Nobody needs it after a crash.
+        connection.execute_batch(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
+             CREATE TABLE products (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, title TEXT NOT NULL);
+             CREATE TABLE orders (id INTEGER PRIMARY KEY, product INTEGER NOT NULL, cents INTEGER NOT NULL, day INTEGER NOT NULL);",
+        )?;
+        let filling = connection.transaction()?;
+        {
+            let mut insert = filling.prepare("INSERT INTO products (id, key, title) VALUES (?1, ?2, ?3)")?;
+            for (id, key) in keys.iter().enumerate() {
+                insert.execute(params![id as i64, key, format!("Product number {id}")])?;
+            }
+        }
+        filling.commit()?;
+
+        // A debug build's SQLite is several times slower than a release build's: measure, then choose the size.
+        database.fill(&mut connection, 10_000, keys.len())?;
+        let sample = database.measure(&keys[0])?;
+        let wanted = 10_000.0 * COST.as_secs_f64() / sample.as_secs_f64().max(1e-6);
+        database.fill(&mut connection, (wanted as usize).clamp(10_000, 500_000), keys.len())?;
+        database.cost = database.measure(&keys[0])?;
+        Ok(database)
+    }
+
+    pub(crate) fn connect(&self) -> rusqlite::Result<Reader> {
+        // Each thread keeps its connection to itself.
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Ok(Reader { connection: Connection::open_with_flags(self.file(), flags)? })
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.join("shop.db")
+    }
+
+    /// Adds orders until there are `orders`.
+    fn fill(&mut self, connection: &mut Connection, orders: usize, products: usize) -> rusqlite::Result<()> {
+        let filling = connection.transaction()?;
+        {
+            let mut insert = filling.prepare("INSERT INTO orders (id, product, cents, day) VALUES (?1, ?2, ?3, ?4)")?;
+            for id in self.orders..orders {
+                // Any spread will do, as long as it is the same every time.
+                let mixed = (id as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16;
+                let product = mixed % products as u64;
+                insert.execute(params![id as i64, product as i64, (mixed % 9_973) as i64, (id / 100) as i64])?;
+            }
+        }
+        self.orders = orders;
+        filling.commit()
+    }
+
+    /// What a query takes: the quickest of some, because whatever else the machine does only adds to it.
+    fn measure(&self, key: &str) -> rusqlite::Result<Duration> {
+        let reader = self.connect()?;
+        let mut quickest = Duration::MAX;
+        for _ in 0..15 {
+            let start = Instant::now();
+            reader.page(key)?;
+            quickest = quickest.min(start.elapsed());
+        }
+        Ok(quickest)
+    }
+}
+
+impl Reader {
+    /// The page of the product; `QueryReturnedNoRows` if there is none.
+    pub(crate) fn page(&self, key: &str) -> rusqlite::Result<Arc<str>> {
+        let mut query = self.connection.prepare_cached(PAGE)?;
+        query.query_row([key], |row| {
+            let title: String = row.get(0)?;
+            let (orders, cents, all): (i64, i64, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            let last: Option<i64> = row.get(4)?;
+            let share = 100.0 * cents as f64 / all as f64;
+            let last = last.map_or("never".to_owned(), |day| format!("on day {day}"));
+            let earned = format!("{}.{:02}", cents / 100, cents % 100);
+            Ok(format!("{key}\n{title}: {orders} orders, earned {earned}, {share:.3}% of all, last ordered {last}\n")
+                .into())
+        })
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SQLite, {} orders; a page's query takes {}", thousands(self.orders), duration(self.cost))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system.
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}

@@ -1,0 +1,157 @@
+//! The load: clients that replay the trace, each request at its moment.
+
+use crate::args::Options;
+use crate::client::Client;
+use crate::database::Database;
+use crate::progress::Progress;
+use crate::server::Server;
+use crate::site::{Counts, Site};
+use crate::trace::Trace;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+pub(crate) struct Load<'a> {
+    options: &'a Options,
+    trace: &'a Trace,
+    database: &'a Database,
+    /// The first answer for each key. The data never change, so that every other must be the same, in both runs.
+    answers: Vec<OnceLock<String>>,
+}
+
+/// What one run came to.
+pub(crate) struct Run {
+    pub(crate) name: &'static str,
+    pub(crate) requests: usize,
+    pub(crate) counts: Counts,
+    /// From when each request was due until its answer was there, shortest first.
+    pub(crate) latencies: Vec<Duration>,
+    /// When all entries expired, counted from the start.
+    pub(crate) bursts: Vec<Duration>,
+    pub(crate) wall: Duration,
+}
+
+impl Run {
+    /// Whether requests piled up so that the run ended a good deal after the last of them was due.
+    pub(crate) fn fell_behind(&self, rate: usize) -> bool {
+        let due = Duration::from_secs_f64(self.requests as f64 / rate as f64);
+        self.wall > due.mul_f64(1.05) + Duration::from_secs(1)
+    }
+}
+
+/// What the clients of one run share.
+struct Shared<'a> {
+    load: &'a Load<'a>,
+    site: &'a Site,
+    start: Instant,
+    next: AtomicUsize,
+    answered: AtomicUsize,
+    bursts: Mutex<Vec<Duration>>,
+}
+
+impl<'a> Load<'a> {
+    pub(crate) fn new(options: &'a Options, trace: &'a Trace, database: &'a Database) -> Self {
+        Self { options, trace, database, answers: trace.keys().iter().map(|_| OnceLock::new()).collect() }
+    }
+
+    /// One run: a fresh server with an empty cache, and every request of the trace.
+    pub(crate) fn run(&self, with_group: bool) -> Result<Run, String> {
+        let name = if with_group { "with Group" } else { "without Group" };
+        // The clock of the run starts when the clients do: everybody connects first.
+        let site = Arc::new(Site::new(self.options.ttl, with_group, None));
+        let server = Server::start(&site, self.database, self.options.threads)?;
+        let clients =
+            (0..self.options.clients).map(|_| Client::connect(server.address())).collect::<Result<Vec<_>, _>>()?;
+
+        let shared = Shared {
+            load: self,
+            site: &site,
+            start: Instant::now(),
+            next: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
+            bursts: Mutex::default(),
+        };
+        let mut latencies = shared.replay(name, clients)?;
+        let wall = shared.start.elapsed();
+        latencies.sort();
+
+        let lead_in = shared.start - site.started();
+        let mut counts = site.counts();
+        for query in &mut counts.queries {
+            *query = query.saturating_sub(lead_in);
+        }
+        let bursts = shared.bursts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Run { name, requests: self.trace.requests().len(), counts, latencies, bursts, wall })
+    }
+
+    /// Whether all entries expire just before this request.
+    fn is_burst(&self, request: usize) -> bool {
+        let (requests, bursts) = (self.trace.requests().len(), self.options.bursts);
+        // Evenly spread, none at either end.
+        (1..=bursts).any(|burst| burst * requests / (bursts + 1) == request)
+    }
+}
+
+impl Shared<'_> {
+    /// Has the clients send every request, and returns their latencies.
+    fn replay(&self, name: &str, clients: Vec<Client>) -> Result<Vec<Duration>, String> {
+        let total = self.load.trace.requests().len();
+        let (finished, results) = mpsc::channel();
+        std::thread::scope(|s| {
+            let clients_count = clients.len();
+            for client in clients {
+                let finished = finished.clone();
+                s.spawn(move || {
+                    let result = self.send_requests(&client);
+                    if result.is_err() {
+                        // One wrong answer is enough: the others need not go on.
+                        self.next.store(total, Relaxed);
+                    }
+                    // Nobody listens any more once an error has been received.
+                    let _ = finished.send(result);
+                });
+            }
+            let mut progress = Progress::new(name, total);
+            let mut latencies = Vec::with_capacity(total);
+            for _ in 0..clients_count {
+                latencies.append(&mut loop {
+                    match results.recv_timeout(Duration::from_millis(100)) {
+                        Ok(result) => break result?,
+                        Err(RecvTimeoutError::Timeout) => {
+                            progress.show(self.answered.load(Relaxed), self.site.query_count());
+                        }
+                        Err(RecvTimeoutError::Disconnected) => return Err("a client's thread died".to_owned()),
+                    }
+                });
+            }
+            progress.finish(self.answered.load(Relaxed), self.site.query_count());
+            Ok(latencies)
+        })
+    }
+
+    /// One client's life: takes the next request, waits until it is due, sends it.
+    fn send_requests(&self, client: &Client) -> Result<Vec<Duration>, String> {
+        let (trace, rate) = (self.load.trace, self.load.options.rate);
+        let mut latencies = Vec::new();
+        loop {
+            let number = self.next.fetch_add(1, Relaxed);
+            let Some(&key) = trace.requests().get(number) else { return Ok(latencies) };
+            // Users come when they come, however slow the server is. A request that finds no client free is sent
+            // late, and its latency counts from when it was due.
+            let due = self.start + Duration::from_secs_f64(number as f64 / rate as f64);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if self.load.is_burst(number) {
+                client.delete("/cache")?;
+                self.bursts.lock().unwrap_or_else(PoisonError::into_inner).push(self.start.elapsed());
+            }
+            let page = client.page(&trace.keys()[key as usize])?;
+            latencies.push(due.elapsed());
+            let first = self.load.answers[key as usize].get_or_init(|| page.clone());
+            if *first != page {
+                return Err(format!("two answers for one key: {first:?} and {page:?}"));
+            }
+            self.answered.fetch_add(1, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The service itself: a page comes out of the cache, or out of the database. This is the code to copy.
+
+use crate::cache::Cache;
+use crate::database::Reader;
+use crate::stall::Stall;
+use flight_group::{Error, FlightInfo, Group};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Followers get a clone of their leader's error, and `rusqlite::Error` has none: an `Arc` has.
+pub(crate) type Fault = Arc<rusqlite::Error>;
+
+pub(crate) struct Site {
+    cache: Cache,
+    /// `None` in the run that shows what happens without.
+    group: Option<Group<String, Arc<str>, Fault>>,
+    stall: Option<Stall>,
+    started: Instant,
+    misses: AtomicUsize,
+    queries: Mutex<Vec<Duration>>,
+}
+
+/// What the site counted.
+pub(crate) struct Counts {
+    /// Requests that did not find their page in the cache.
+    pub(crate) misses: usize,
+    /// When each query of the database began, counted from the start.
+    pub(crate) queries: Vec<Duration>,
+}
+
+impl Site {
+    pub(crate) fn new(ttl: Duration, with_group: bool, stall: Option<Stall>) -> Self {
+        Self {
+            cache: Cache::new(ttl),
+            group: with_group.then(|| Group::builder().name("pages").timed().build()),
+            stall,
+            started: Instant::now(),
+            misses: AtomicUsize::new(0),
+            queries: Mutex::default(),
+        }
+    }
+
+    /// The page of `key`. `patience` is how long this request would wait for somebody else's query.
+    pub(crate) fn page(&self, key: &str, reader: &Reader, patience: Duration) -> Result<Arc<str>, Error<Fault>> {
+        if let Some(page) = self.cache.get(key) {
+            return Ok(page);
+        }
+        self.misses.fetch_add(1, Relaxed);
+        let Some(group) = &self.group else {
+            return self.load(key, reader).map_err(Error::Work);
+        };
+        let landing = group.call(key).timeout(patience).run(|| {
+            // Somebody's flight may have landed between the look above and this one's start.
+            match self.cache.get(key) {
+                Some(page) => Ok(page),
+                None => self.load(key, reader),
+            }
+        });
+        Ok(landing?.into_value())
+    }
+
+    fn load(&self, key: &str, reader: &Reader) -> Result<Arc<str>, Fault> {
+        self.queries.lock().unwrap_or_else(PoisonError::into_inner).push(self.started.elapsed());
+        if let Some(stall) = &self.stall {
+            stall.hold(key);
+        }
+        let page = reader.page(key)?;
+        self.cache.put(key, page.clone());
+        Ok(page)
+    }
+
+    pub(crate) fn expire_all(&self) {
+        self.cache.expire_all();
+    }
+
+    /// What is in the air now.
+    pub(crate) fn flights(&self) -> Vec<FlightInfo<String>> {
+        self.group.as_ref().map(Group::flights).unwrap_or_default()
+    }
+
+    /// Whether there was a flight of `key` to forget.
+    pub(crate) fn forget(&self, key: &str) -> bool {
+        self.group.as_ref().is_some_and(|group| group.forget(key))
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(crate) fn query_count(&self) -> usize {
+        self.queries.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            misses: self.misses.load(Relaxed),
+            queries: self.queries.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
