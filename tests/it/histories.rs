@@ -9,6 +9,7 @@ use crate::support::{AGES, Clock, Gate, finish, keep_quiet_about, message, until
 use flight_group::{Error, Group, Landing, WriteGroup};
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{current, spawn};
 use std::time::Duration;
@@ -133,6 +134,9 @@ struct Stage {
     calls: Mutex<Vec<Call>>,
     /// One for each call: what its closure, if it runs, waits for.
     gates: Mutex<Vec<Arc<Gate>>>,
+    /// Calls made from inside closures: begun, and returned. A promoted captain may make one at any moment, and it
+    /// must not be taken for the boarding of the call that a step waits for.
+    nested: [AtomicU64; 2],
 }
 
 /// Notes the moment a closure is gone.
@@ -144,6 +148,26 @@ impl Drop for Gone {
 }
 
 impl Stage {
+    /// How many calls of the schedule's own steps have boarded; for one moment, perhaps fewer.
+    fn boarded(&self) -> u64 {
+        let boarded = self.group.boarded(); // first: a nested call counts itself before it boards
+        boarded.saturating_sub(self.nested[0].load(SeqCst))
+    }
+
+    /// The same, at a moment when no nested call was on its way.
+    fn boarded_exactly(&self) -> u64 {
+        loop {
+            let begun = self.nested[0].load(SeqCst);
+            if self.nested[1].load(SeqCst) == begun {
+                let boarded = self.group.boarded();
+                if self.nested[0].load(SeqCst) == begun {
+                    return boarded - begun;
+                }
+            }
+            std::thread::yield_now();
+        }
+    }
+
     fn note(&self, id: usize, change: impl FnOnce(&mut Call, u64)) {
         let mut calls = self.calls.lock().unwrap();
         let now = self.clock.tick();
@@ -191,7 +215,9 @@ impl Stage {
                 let how = if fresh { How::Fresh } else { How::Plain };
                 let inner = stage.new_call(key, how, Ending::Value, Some(id));
                 stage.gates.lock().unwrap()[inner].open();
+                stage.nested[0].fetch_add(1, SeqCst);
                 stage.make(inner, how, None);
+                stage.nested[1].fetch_add(1, SeqCst);
             }
             let gate = stage.gates.lock().unwrap()[id].clone();
             if stage.settled {
@@ -234,18 +260,19 @@ fn play(schedule: &Schedule) -> History {
         clock: Clock::default(),
         calls: Mutex::default(),
         gates: Mutex::default(),
+        nested: [AtomicU64::new(0), AtomicU64::new(0)],
     });
     let returned = |id: usize| stage.ask(id, |call| call.returned > 0);
     let (mut threads, mut forgets) = (Vec::new(), Vec::new());
     for step in &schedule.steps {
         match *step {
             Step::Arrive { key, how, ending, nested } => {
-                let boarded = group.boarded();
+                let boarded = stage.boarded_exactly();
                 let id = stage.new_call(key, how, ending, None);
                 let caller = stage.clone();
                 threads.push(spawn(move || caller.make(id, how, nested)));
                 if schedule.settled {
-                    until(|| group.boarded() > boarded || returned(id));
+                    until(|| stage.boarded() > boarded || returned(id));
                     // A closure that runs is at its gate only when what it calls from inside has returned.
                     stage.note(id, |call, now| call.boarded = Some(now));
                     let calls_inside = |call: &Call| nested.is_some() && !call.started.is_empty();
