@@ -271,10 +271,11 @@ impl Shards {
         Self { bits: wanted.next_power_of_two().trailing_zeros() }
     }
 
-    /// Thirty-two for every core: with 8 shards two threads with different keys are slower together than one
-    /// alone, because they meet in a cache line too often; with 64 they are not, and more than 1024 only cost memory.
+    /// Thirty-two for every core, and no fewer than 256, which are 16 KiB: the fewer there are, the more often two
+    /// threads with different keys find a shard's cache line with the other's core, and fetching it takes longer
+    /// than the call itself. More than 1024 only cost memory.
     pub(crate) fn for_this_machine() -> Self {
-        Self::at_least((32 * cores()).clamp(64, 1024))
+        Self::at_least((32 * cores()).clamp(256, 1024))
     }
 
     pub(crate) fn count(self) -> usize {
