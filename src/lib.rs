@@ -78,6 +78,7 @@ mod engine;
 #[cfg(not(flight_group_loom))]
 pub mod err_group;
 mod error;
+mod event_group;
 mod group;
 pub mod hedge;
 mod landing;
@@ -93,6 +94,7 @@ pub use engine::Job;
 #[cfg(not(flight_group_loom))]
 pub use err_group::ErrGroup;
 pub use error::{Deadlock, Error, Hop, Panic};
+pub use event_group::{EventCall, EventGroup, EventGroupBuilder, EventStats, TimedEventCall};
 pub use group::{Call, Group, TimedCall};
 pub use hedge::{Hedge, HedgeError};
 pub use landing::{Landing, Role};

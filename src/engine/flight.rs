@@ -60,7 +60,7 @@ impl<V, E> Outcome<V, E> {
 }
 
 impl<V: Clone, E: Clone> Outcome<V, E> {
-    fn share(&self) -> Result<V, Error<E>> {
+    pub(crate) fn share(&self) -> Result<V, Error<E>> {
         match self {
             Self::Value(value) => Ok(value.clone()),
             Self::Failed(error) => Err(Error::Work(error.clone())),

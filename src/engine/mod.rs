@@ -22,15 +22,15 @@
 mod board;
 mod config;
 mod detach;
-mod flight;
+pub(crate) mod flight;
 mod follow;
 mod land;
 mod many;
 pub(crate) mod panics;
-mod seat;
+pub(crate) mod seat;
 mod spawned;
 mod table;
-mod wait_for;
+pub(crate) mod wait_for;
 
 pub(crate) use board::Existing;
 use board::Flying;

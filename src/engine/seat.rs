@@ -11,7 +11,7 @@
 //! that, and is never contended.
 
 use crate::engine::wait_for::thread_number;
-use crate::sync::{Arc, Condvar, Mutex, per_thread};
+use crate::sync::{Arc, Condvar, Instant, Mutex, per_thread, wait_until};
 use std::cell::Cell;
 
 pub(crate) struct Seat {
@@ -62,6 +62,31 @@ impl Seat {
     /// The lock to sleep under; what it guards says whether this caller is to lead.
     pub(crate) fn called(&self) -> crate::sync::MutexGuard<'_, bool> {
         self.called.lock()
+    }
+
+    /// Makes the owner, asleep or about to sleep, look at the world again. [`ring`](Self::ring) follows, outside
+    /// locks.
+    ///
+    /// Only while the caller holds a lock that the owner must take before it puts the seat back: a call that came
+    /// later would be taken for one to the seat's next wait.
+    pub(crate) fn call(&self) {
+        *self.called.lock() = true;
+    }
+
+    /// The owner is about to look: calls made until now are answered by that.
+    pub(crate) fn answer(&self) {
+        *self.called.lock() = false;
+    }
+
+    /// Sleeps until called (`true`) or `until` has passed (`false`).
+    pub(crate) fn sleep(&self, until: Option<Instant>) -> bool {
+        let mut called = self.called.lock();
+        while !*called {
+            if wait_until(&self.bell, &mut called, until) {
+                return *called;
+            }
+        }
+        true
     }
 
     /// Wakes the owner, if it sleeps. What it is woken for was made visible before.

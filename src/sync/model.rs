@@ -12,7 +12,7 @@ use loom as checker;
 use shuttle as checker;
 
 pub(crate) use checker::sync::atomic;
-pub(crate) use checker::thread::{Thread, ThreadId};
+pub(crate) use checker::thread::{JoinHandle, Thread, ThreadId};
 pub(crate) use checker::thread_local as checker_thread_local;
 
 /// parking_lot's `Mutex`: no poisoning.
@@ -53,18 +53,15 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 #[cfg(flight_group_loom)]
 mod loom_condvar;
 #[cfg(flight_group_loom)]
-pub(crate) use loom_condvar::{Condvar, wait_until};
+pub(crate) use loom_condvar::{Condvar, toss, wait_until};
 
 #[cfg(flight_group_shuttle)]
 mod shuttle_condvar;
 #[cfg(flight_group_shuttle)]
-pub(crate) use shuttle_condvar::{Condvar, wait_until};
+pub(crate) use shuttle_condvar::{Condvar, below as toss, wait_until};
 
 /// Starts a named thread of the crate's own.
-pub(crate) fn spawn_named(
-    name: String,
-    body: impl FnOnce() + Send + 'static,
-) -> std::io::Result<checker::thread::JoinHandle<()>> {
+pub(crate) fn spawn_named(name: String, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     checker::thread::Builder::new().name(name).spawn(body)
 }
 

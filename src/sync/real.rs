@@ -5,7 +5,7 @@ use super::Instant;
 pub(crate) use once_cell::sync::Lazy;
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 pub(crate) use std::sync::atomic;
-pub(crate) use std::thread::{Thread, ThreadId};
+pub(crate) use std::thread::{JoinHandle, Thread, ThreadId};
 
 /// Sleeps on `condvar` until it is notified (`false`) or `deadline` has passed (`true`). Without a deadline
 /// it sleeps until notified. May return early with `false`, as every condvar: call it in a loop.
@@ -20,10 +20,7 @@ pub(crate) fn wait_until<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, de
 }
 
 /// Starts a named thread of the crate's own; `Err` where the system has no thread left to give.
-pub(crate) fn spawn_named(
-    name: String,
-    body: impl FnOnce() + Send + 'static,
-) -> std::io::Result<std::thread::JoinHandle<()>> {
+pub(crate) fn spawn_named(name: String, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name).spawn(body)
 }
 

@@ -6,6 +6,8 @@ mod batch;
 mod bombs;
 mod cancel;
 mod err_group;
+mod events;
+mod events_history;
 mod examples_stampede;
 mod hedge;
 mod histories;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// How long a test may take before it counts as hung. Two busy cores and a build with delays are well below; where
 /// all is slower (under a sanitizer), `FLIGHT_GROUP_PATIENCE` says how many seconds.
-fn patience() -> Duration {
+pub(crate) fn patience() -> Duration {
     let seconds = std::env::var("FLIGHT_GROUP_PATIENCE").ok().map_or(25, |s| s.parse().expect("a number of seconds"));
     Duration::from_secs(seconds)
 }

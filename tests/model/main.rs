@@ -24,6 +24,8 @@ mod detaching;
 #[cfg(flight_group_shuttle)]
 mod err_group;
 #[cfg(flight_group_shuttle)]
+mod events;
+#[cfg(flight_group_shuttle)]
 mod failures;
 #[cfg(flight_group_shuttle)]
 mod harness;

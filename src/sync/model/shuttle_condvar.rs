@@ -96,6 +96,6 @@ fn sleep(condvar: &Condvar, sleeper: &Arc<Sleeper>, with_deadline: bool) -> bool
 }
 
 /// Drawn from the schedule's own randomness.
-fn below(n: usize) -> usize {
+pub(crate) fn below(n: usize) -> usize {
     shuttle::rand::thread_rng().gen_range(0..n)
 }

@@ -1,0 +1,462 @@
+//! What happens *when*: with a clock that only the test moves, so that nothing here sleeps and nothing can be late.
+//!
+//! A test waits for the moments its workers and callers sleep until (`sleeping_until`) before it moves the time:
+//! then nobody is awake, and what has not happened will not happen by itself.
+
+use super::clock::manual::Manual;
+use super::crew::{HIRE, Hire, PATIENCE};
+use super::{EventGroup, EventGroupBuilder};
+use crate::error::Error;
+use crate::landing::Role;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+type Events = EventGroup<String, Vec<u32>, Vec<u32>, &'static str>;
+type Runs = Receiver<(&'static str, Vec<u32>)>;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// Fails within seconds where it would hang.
+fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < Duration::from_secs(20), "waited in vain for: {what}");
+        thread::yield_now();
+    }
+}
+
+/// Runs a test's body on a thread of its own: a caller that hangs would keep its scope from ending.
+fn within(body: fn()) {
+    let (done, is_done) = unbounded();
+    let thread = thread::spawn(move || {
+        let _done: Sender<()> = done; // dropped with or without a panic
+        body();
+    });
+    assert!(is_done.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Disconnected), "hangs");
+    thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload));
+}
+
+struct Timed {
+    clock: Arc<Manual>,
+    began: Instant,
+    runs: Runs,
+}
+
+impl Timed {
+    fn sleeping_until(&self, moments: &[Duration]) {
+        let at = |moments: &mut Vec<Instant>| moments.sort();
+        let mut expected: Vec<_> = moments.iter().map(|moment| self.began + *moment).collect();
+        at(&mut expected);
+        eventually(&format!("sleepers until {moments:?}"), || {
+            let mut sleepers = self.clock.sleepers();
+            at(&mut sleepers);
+            sleepers == expected
+        });
+    }
+
+    fn next(&self) -> (&'static str, Vec<u32>) {
+        self.runs.recv_timeout(Duration::from_secs(20)).expect("a run")
+    }
+
+    fn none(&self) {
+        assert!(self.runs.is_empty(), "an unexpected run: {:?}", self.runs.recv());
+    }
+}
+
+fn logging(sender: Sender<(&'static str, Vec<u32>)>) -> EventGroupBuilder<String, Vec<u32>, Vec<u32>, &'static str> {
+    EventGroup::builder(
+        |all: &mut Vec<u32>, more| all.extend(more),
+        move |key: &String, all: Vec<u32>| {
+            sender.send((key.clone().leak(), all.clone())).unwrap();
+            Ok(all)
+        },
+    )
+}
+
+fn timed(hire: Hire, settle: impl FnOnce(EventsBuilder) -> EventsBuilder) -> (Events, Timed) {
+    let (sender, runs) = unbounded();
+    let clock = Manual::new();
+    let began = super::clock::Clock::now(&clock);
+    let events = settle(logging(sender).workers(1).for_test(Box::new(clock.clone()), hire)).build();
+    (events, Timed { clock, began, runs })
+}
+type EventsBuilder = EventGroupBuilder<String, Vec<u32>, Vec<u32>, &'static str>;
+
+/// client-go delaying_queue_test.go, TestSimpleQueue: not before its time, once at its time, never again.
+#[test]
+fn client_go_a_delayed_event_is_pushed_once_and_in_its_time() {
+    within(|| {
+        let (events, timed) = timed(HIRE, |builder| builder);
+        events.call("foo").delay(ms(50)).submit(vec![1]).unwrap();
+        timed.sleeping_until(&[ms(50)]);
+        timed.none();
+        timed.clock.advance(ms(49));
+        timed.sleeping_until(&[ms(50)]);
+        timed.none();
+        timed.clock.advance(ms(11));
+        assert_eq!(timed.next(), ("foo", vec![1]));
+        timed.sleeping_until(&[ms(60) + PATIENCE]);
+        timed.clock.advance(PATIENCE * 2);
+        eventually("the worker to leave", || format!("{events:?}").contains("workers: 0"));
+        timed.none();
+    });
+}
+
+/// client-go TestDeduping: of two delays the earlier counts, whichever came first; and there is one run, not two.
+#[test]
+fn client_go_two_delays_are_one_run_at_the_earlier() {
+    within(|| {
+        for (first, second) in [(50, 70), (70, 50)] {
+            let (events, timed) = timed(HIRE, |builder| builder);
+            events.call("foo").delay(ms(first)).submit(vec![1]).unwrap();
+            events.call("foo").delay(ms(second)).submit(vec![2]).unwrap();
+            timed.sleeping_until(&[ms(50)]);
+            timed.none();
+            timed.clock.advance(ms(60));
+            assert_eq!(timed.next(), ("foo", vec![1, 2]));
+            timed.sleeping_until(&[ms(60) + PATIENCE]);
+            timed.clock.advance(ms(20));
+            timed.sleeping_until(&[ms(60) + PATIENCE]); // past the other delay: nothing stirs
+            timed.none();
+        }
+    });
+}
+
+/// client-go TestDeduping, the case its queue runs twice: an event with a delay and an event at once are one run.
+#[test]
+fn a_delayed_event_and_one_at_once_never_run_twice() {
+    within(|| {
+        let (events, timed) = timed(HIRE, |builder| builder);
+        events.call("foo").delay(ms(50)).submit(vec![1]).unwrap();
+        timed.sleeping_until(&[ms(50)]);
+        events.submit("foo", vec![2]).unwrap();
+        assert_eq!(timed.next(), ("foo", vec![1, 2]));
+        timed.sleeping_until(&[PATIENCE]);
+
+        events.call("foo").delay(ms(50)).submit(vec![3]).unwrap();
+        timed.sleeping_until(&[ms(50)]);
+        assert_eq!(events.push("foo", vec![4]).unwrap().value, [3, 4]); // on this very thread
+        assert_eq!(timed.next(), ("foo", vec![3, 4]));
+        timed.clock.advance(ms(100));
+        timed.sleeping_until(&[ms(100) + PATIENCE]); // it woke at the old moment, and found nothing
+        timed.none();
+        assert_eq!(events.stats().runs, 2);
+    });
+}
+
+/// client-go TestAddTwoFireEarly: the later call may be due first, and others may be added meanwhile.
+#[test]
+fn client_go_delays_of_different_keys() {
+    within(|| {
+        let (events, timed) = timed(HIRE, |builder| builder);
+        events.call("foo").delay(ms(1000)).submit(vec![1]).unwrap();
+        events.call("bar").delay(ms(50)).submit(vec![2]).unwrap();
+        timed.sleeping_until(&[ms(50)]);
+        timed.clock.advance(ms(60));
+        assert_eq!(timed.next(), ("bar", vec![2]));
+        events.call("baz").delay(ms(2000)).submit(vec![3]).unwrap();
+        timed.sleeping_until(&[ms(1000)]);
+        timed.none();
+        timed.clock.advance(ms(1000));
+        assert_eq!(timed.next(), ("foo", vec![1]));
+        timed.sleeping_until(&[ms(2060)]);
+        timed.clock.advance(ms(2000));
+        assert_eq!(timed.next(), ("baz", vec![3]));
+    });
+}
+
+/// client-go TestCopyShifting: all due at once, they run in the order of their moments, not of their arrival.
+#[test]
+fn client_go_what_has_been_due_longest_runs_first() {
+    within(|| {
+        let (events, timed) = timed(HIRE, |builder| builder);
+        events.call("first").delay(ms(1000)).submit(vec![1]).unwrap();
+        events.call("second").delay(ms(500)).submit(vec![2]).unwrap();
+        events.call("third").delay(ms(250)).submit(vec![3]).unwrap();
+        timed.sleeping_until(&[ms(250)]);
+        timed.clock.advance(ms(2000));
+        let order: Vec<_> = (0..3).map(|_| timed.next().0).collect();
+        assert_eq!(order, ["third", "second", "first"]);
+    });
+}
+
+/// lodash `throttle`: the first at once, those that follow within the interval merged at its end, always.
+#[test]
+fn lodash_the_trailing_edge_always_runs() {
+    within(|| {
+        let (events, timed) = timed(HIRE, |builder| builder.min_interval(ms(100)));
+        assert_eq!(events.push("key", vec![1]).unwrap().value, [1]);
+        timed.next();
+        events.submit("key", vec![2]).unwrap();
+        events.submit("key", vec![3]).unwrap();
+        timed.sleeping_until(&[ms(100)]);
+        timed.none();
+        timed.clock.advance(ms(100));
+        assert_eq!(timed.next(), ("key", vec![2, 3]));
+        // The trailing run began an interval of its own.
+        eventually("the trailing run to land", || events.in_flight() == 0);
+        events.submit("key", vec![4]).unwrap();
+        timed.sleeping_until(&[ms(200)]);
+        timed.none();
+        // Other keys are not held up.
+        assert_eq!(events.push("other", vec![9]).unwrap().value, [9]);
+        timed.next();
+        timed.clock.advance(ms(100));
+        assert_eq!(timed.next(), ("key", vec![4]));
+    });
+}
+
+/// The interval over, nothing of the key is left; and a while later no thread either.
+#[test]
+fn a_key_that_has_rested_is_forgotten_and_the_worker_leaves() {
+    within(|| {
+        let (events, timed) = timed(HIRE, |builder| builder.min_interval(ms(100)));
+        events.push("key", vec![1]).unwrap();
+        assert!(format!("{events:?}").contains("keys: 1, workers: 1"), "{events:?}");
+        timed.sleeping_until(&[ms(100)]);
+        timed.clock.advance(ms(100));
+        timed.sleeping_until(&[ms(100) + PATIENCE]);
+        assert!(format!("{events:?}").contains("keys: 0, workers: 1"), "{events:?}");
+        timed.clock.advance(PATIENCE);
+        eventually("the worker to leave", || format!("{events:?}").contains("keys: 0, workers: 0"));
+        // And comes back.
+        events.submit("key", vec![2]).unwrap();
+        timed.next();
+        assert_eq!(timed.next(), ("key", vec![2]));
+    });
+}
+
+/// p-debounce, "multiple calls": all calls of a burst share the one run at its end, each with its outcome.
+#[test]
+fn p_debounce_a_burst_is_one_run_for_all() {
+    within(|| {
+        let (events, timed) = timed(HIRE, |builder| builder.quiet(ms(100)));
+        thread::scope(|s| {
+            let mut calls = Vec::new();
+            for i in 1..=5 {
+                let events = &events;
+                calls.push(s.spawn(move || events.push("key", vec![i]).unwrap()));
+                eventually("the call", || events.followers("key") == i as usize);
+            }
+            timed.sleeping_until(&[ms(100)]); // one keeps the time, the others wait for it
+            timed.none();
+            timed.clock.advance(ms(100));
+            let landings: Vec<_> = calls.into_iter().map(|call| call.join().unwrap()).collect();
+            assert!(landings.iter().all(|landing| landing.value == [1, 2, 3, 4, 5] && landing.shared()));
+            assert_eq!(landings.iter().filter(|landing| landing.role == Role::Leader).count(), 1);
+            timed.next();
+            // A later call is one of its own (p-debounce's `await debounced(6)` after the pause).
+            let later = s.spawn(|| events.push("key", vec![6]).unwrap().value);
+            timed.sleeping_until(&[ms(200)]);
+            timed.clock.advance(ms(100));
+            assert_eq!(later.join().unwrap(), [6]);
+        });
+        assert_eq!(events.stats().runs, 2);
+    });
+}
+
+/// Every event puts the run off; `max_wait` ends that.
+#[test]
+fn a_steady_stream_does_not_postpone_for_ever() {
+    within(|| {
+        let (events, timed) = timed(HIRE, |builder| builder.quiet(ms(100)).max_wait(ms(250)));
+        for i in 0..4 {
+            events.submit("key", vec![i]).unwrap(); // at 0, 80, 160, 240: never quiet for 100
+            timed.none();
+            let due = (u64::from(i) * 80 + 100).min(250);
+            // The worker may still sleep until an earlier moment: it looks again then.
+            eventually("the worker to sleep", || timed.clock.sleepers().iter().any(|at| *at <= timed.began + ms(due)));
+            if i < 3 {
+                timed.clock.advance(ms(80));
+            }
+        }
+        timed.sleeping_until(&[ms(250)]);
+        timed.none();
+        timed.clock.advance(ms(10));
+        assert_eq!(timed.next(), ("key", vec![0, 1, 2, 3]));
+
+        // Without the stream, quiet is enough.
+        eventually("the run to land", || events.in_flight() == 0);
+        events.submit("key", vec![9]).unwrap();
+        timed.sleeping_until(&[ms(350)]);
+        timed.clock.advance(ms(100));
+        assert_eq!(timed.next(), ("key", vec![9]));
+    });
+}
+
+/// An event that is withdrawn takes its hurry with it.
+#[test]
+fn a_withdrawn_event_does_not_hasten_the_others() {
+    within(|| {
+        let (events, timed) = timed(HIRE, |builder| builder.min_interval(ms(10)));
+        events.push("key", vec![0]).unwrap();
+        timed.next();
+        events.call("key").delay(ms(50)).submit(vec![1]).unwrap();
+        assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![2]), Err(Error::TimedOut));
+        assert_eq!(events.waiting("key"), 1);
+        eventually("the worker to sleep", || timed.clock.sleepers().len() == 1);
+        timed.clock.advance(ms(20));
+        timed.sleeping_until(&[ms(50)]);
+        timed.none();
+        timed.clock.advance(ms(30));
+        assert_eq!(timed.next(), ("key", vec![1]));
+    });
+}
+
+/// A captain that times out hands over: to the next blocked caller, and when there is none, to the crew.
+#[test]
+fn a_captain_that_times_out_hands_over() {
+    within(|| {
+        let (events, timed) = timed(HIRE, |builder| builder);
+        let hour = Duration::from_secs(3600);
+        thread::scope(|s| {
+            events.call("key").delay(hour).submit(vec![1]).unwrap();
+            timed.sleeping_until(&[hour]);
+            // The hasty one becomes captain; its own deadline is on the system's clock.
+            let hasty = s.spawn(|| events.call("key").delay(hour).timeout(ms(1)).push(vec![2]));
+            assert_eq!(hasty.join().unwrap(), Err(Error::TimedOut));
+            timed.sleeping_until(&[hour]); // the worker again
+
+            let patient = s.spawn(|| events.call("key").delay(ms(50)).push(vec![3]).unwrap());
+            eventually("the captain", || timed.clock.sleepers().contains(&(timed.began + ms(50))));
+            let hasty = s.spawn(|| events.call("key").delay(ms(20)).timeout(ms(1)).push(vec![4]));
+            assert_eq!(hasty.join().unwrap(), Err(Error::TimedOut));
+            // The captain may sleep until the moment the other one wanted: it looks, and sleeps again.
+            eventually("the captain", || timed.clock.sleepers().iter().any(|at| *at <= timed.began + ms(50)));
+            timed.clock.advance(ms(20));
+            eventually("the captain", || timed.clock.sleepers().contains(&(timed.began + ms(50))));
+            timed.none();
+            timed.clock.advance(ms(30));
+            let landing = patient.join().unwrap();
+            assert_eq!((landing.value, landing.role), (vec![1, 3], Role::Leader));
+        });
+    });
+}
+
+/// `flush` and the last drop wait for no time; a flush that finds a caller waiting for its moment lets that lead.
+#[test]
+fn flush_and_drop_wait_for_no_time() {
+    within(|| {
+        let (events, timed) =
+            timed(HIRE, |builder| builder.quiet(ms(100)).min_interval(ms(1000)).max_wait(Duration::from_secs(60)));
+        events.call("a").delay(Duration::MAX).submit(vec![1]).unwrap();
+        events.submit("b", vec![2]).unwrap();
+        events.flush().unwrap();
+        let mut runs = [timed.next(), timed.next()];
+        runs.sort();
+        assert_eq!(runs, [("a", vec![1]), ("b", vec![2])]);
+        thread::scope(|s| {
+            let caller = s.spawn(|| events.push("a", vec![3]).unwrap());
+            eventually("the caller", || events.followers("a") == 1);
+            events.flush().unwrap();
+            assert_eq!(caller.join().unwrap().value, [3]);
+        });
+        timed.next();
+        events.submit("a", vec![4]).unwrap();
+        drop(events);
+        assert_eq!(timed.runs.try_recv(), Ok(("a", vec![4])), "not drained");
+        assert!(timed.runs.recv().is_err(), "the group's closures are gone, and with them every thread that had them");
+    });
+}
+
+/// One worker, three keys, and one of them is busy all the time: it stands behind the others each time.
+#[test]
+fn a_hot_key_goes_to_the_tail() {
+    within(|| {
+        let (sender, runs) = unbounded();
+        let (go, gate) = unbounded::<()>();
+        let clock = Manual::new();
+        let events: EventGroup<String, u32> = EventGroup::builder(
+            |sum, n| *sum += n,
+            move |key: &String, _| {
+                let _ = sender.send(&*key.clone().leak());
+                let _ = gate.recv();
+                Ok(())
+            },
+        )
+        .workers(1)
+        .for_test(Box::new(clock), HIRE)
+        .build();
+        events.submit("hot", 1).unwrap();
+        let mut order = vec![runs.recv().unwrap()];
+        events.submit("hot", 1).unwrap(); // while it runs: pending
+        events.submit("a", 1).unwrap();
+        events.submit("b", 1).unwrap();
+        for _ in 0..4 {
+            events.submit("hot", 1).unwrap();
+            go.send(()).unwrap();
+            order.push(runs.recv_timeout(Duration::from_secs(20)).unwrap());
+            if order.len() == 3 {
+                events.submit("a", 1).unwrap(); // `a` runs again: after the hot one, which waits since
+            }
+            if order.len() == 5 {
+                break;
+            }
+        }
+        assert_eq!(order, ["hot", "a", "b", "hot", "a"]);
+        drop(go);
+    });
+}
+
+/// No thread to be had: what is submitted is refused, what is pushed needs none.
+#[test]
+fn without_threads_submit_says_so_and_push_works() {
+    within(|| {
+        let (events, timed) =
+            timed(|_, _| Err(std::io::Error::from(std::io::ErrorKind::WouldBlock)), |b| b.min_interval(ms(1)));
+        assert_eq!(events.submit("key", vec![1]), Err(Error::Abandoned));
+        assert!(format!("{events:?}").contains("keys: 0"));
+        assert_eq!(events.push("key", vec![2]).unwrap().value, [2]);
+        assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![3]), Err(Error::TimedOut));
+        timed.clock.advance(ms(1));
+        assert_eq!(events.push("key", vec![4]).unwrap().value, [4]);
+        assert_eq!(events.submit("key", vec![5]), Err(Error::Abandoned));
+        assert_eq!(timed.runs.len(), 2);
+    });
+}
+
+/// An event was accepted while there was a worker; when its turn comes there is none, and no thread to be had: the
+/// thread that would have called one does the work.
+#[test]
+fn what_was_accepted_is_done_even_when_the_threads_run_out() {
+    within(|| {
+        static HIRED: AtomicUsize = AtomicUsize::new(0);
+        let hire: Hire = |name, body| match HIRED.fetch_add(1, SeqCst) {
+            0 => HIRE(name, body),
+            _ => Err(std::io::Error::from(std::io::ErrorKind::WouldBlock)),
+        };
+        let (sender, runs) = unbounded();
+        let (go, gate) = unbounded::<()>();
+        let clock = Manual::new();
+        let events: EventGroup<String, u32> = EventGroup::builder(
+            |sum, n| *sum += n,
+            move |_, sum| {
+                sender.send((sum, thread::current().id())).unwrap();
+                let _ = gate.recv();
+                Ok(())
+            },
+        )
+        .for_test(Box::new(clock.clone()), hire)
+        .build();
+        thread::scope(|s| {
+            let pusher = s.spawn(|| {
+                events.push("key", 1).unwrap();
+                thread::current().id()
+            });
+            assert_eq!(runs.recv().unwrap().0, 1); // in the air
+            events.submit("key", 2).unwrap();
+            eventually("the worker to sleep", || clock.sleepers().len() == 1);
+            clock.advance(PATIENCE);
+            eventually("the worker to leave", || format!("{events:?}").contains("workers: 0"));
+            drop(go);
+            let pusher = pusher.join().unwrap();
+            assert_eq!(runs.try_recv(), Ok((2, pusher)));
+        });
+        assert_eq!(HIRED.load(SeqCst), 2);
+    });
+}
