@@ -35,6 +35,13 @@
 //! saves.write("user:7", || { /* write the newest state */ });
 //! ```
 //!
+//! Around these two, for the same kind of program, each worth using without the others:
+//!
+//! * [`EventGroup`]: events with a payload, merged per key and pushed one run at a time; nothing is dropped.
+//! * [`Batcher`]: many threads' keys in one call of a function that takes many, without a timer.
+//! * [`Hedge`]: the first good reply of several attempts, with a budget.
+//! * [`ErrGroup`]: scoped tasks that fail together, and [`CancelToken`], which tells them.
+//!
 //! # The promises
 //!
 //! Each has an id; tests name the promise they check.
@@ -65,7 +72,7 @@
 //!
 //! # Dependencies
 //!
-//! parking_lot, crossbeam-channel, once_cell and hashbrown.
+//! parking_lot, crossbeam-channel, once_cell and hashbrown; no features.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -8,6 +8,10 @@
 //! * [Being able to leave: `select!`](#being-able-to-leave-select)
 //! * [Retrying: `backon`](#retrying-backon)
 //! * [One error type for `?`](#one-error-type-for-)
+//! * [Merging events](#merging-events)
+//! * [Many keys in one call](#many-keys-in-one-call)
+//! * [The first good reply](#the-first-good-reply)
+//! * [All of them or the first failure](#all-of-them-or-the-first-failure)
 //!
 //! # A cache that does not stampede
 //!
@@ -302,3 +306,137 @@
 //!
 //! Followers get clones of the leader's error, and most errors cannot be cloned. `Arc<dyn Error + Send + Sync>` can
 //! hold any of them; [`Error`](crate::Error) shows the one line that makes `?` work with it.
+//!
+//! # Merging events
+//!
+//! A `WriteGroup` pushes *the newest state*: of the closures queued for a key one runs. Where every caller brings a
+//! part of its own (a count, a list of changed rows, a log line) nothing may be dropped: that is what
+//! [`EventGroup`](crate::EventGroup) is for. It queues the parts, merges those that waited in the order of their
+//! arrival, and pushes the result, one push per key at a time. Whoever `push`es gets the outcome of the push that
+//! carried its own part; whoever `submit`s returns at once, and a few workers do the rest.
+//!
+//! Here threads report page views; the far side is told of at most one change per page and hour, the first at once,
+//! and of what was counted meanwhile when the hour is over, or when the program ends:
+//!
+//! ```
+//! use flight_group::{Error, EventGroup};
+//! use std::sync::{Arc, Mutex};
+//! use std::time::Duration;
+//!
+//! let told: Arc<Mutex<Vec<(String, u64)>>> = Arc::default();      // the far side
+//! let far_side = told.clone();
+//!
+//! let views: EventGroup<String, u64, (), Arc<str>> = EventGroup::builder(
+//!     |sum: &mut u64, more: u64| *sum += more,                    // merge: a newer event into the older
+//!     move |page: &String, sum| {
+//!         if page.is_empty() {
+//!             return Err("no page".into());
+//!         }
+//!         far_side.lock().unwrap().push((page.clone(), sum));
+//!         Ok(())
+//!     },
+//! )
+//! .min_interval(Duration::from_secs(3600))                        // the trailing push always comes
+//! .capacity(10_000)                                               // then `submit` says `Overloaded`
+//! .on_failure(|page, error| eprintln!("views of {page:?} are lost: {error}"))
+//! .build();
+//!
+//! // Must be told before we go on: blocks, and knows how it went.
+//! views.push("home", 1).unwrap();
+//! assert_eq!(views.push("", 1), Err(Error::Work("no page".into())));
+//!
+//! // Need not be: counted now, told with the others.
+//! std::thread::scope(|s| {
+//!     for _ in 0..4 {
+//!         s.spawn(|| (0..25).for_each(|_| views.submit("home", 1).unwrap()));
+//!     }
+//! });
+//! assert_eq!(*told.lock().unwrap(), [("home".to_owned(), 1)]);    // the hour is not over
+//!
+//! drop(views);                                                    // drains: nothing accepted is lost
+//! assert_eq!(*told.lock().unwrap(), [("home".to_owned(), 1), ("home".to_owned(), 100)]);
+//! ```
+//!
+//! * A run that fails takes its events with it: they are never put into a newer run behind anybody's back. Retry
+//!   inside `push`, where the merged event is at hand; or keep it in the error and submit it again.
+//! * `quiet` waits for a key's events to pause (an editor that saves at every key stroke); give it a `max_wait`, or
+//!   a steady stream puts the push off for ever.
+//! * A closure may `submit` to its own group, and `push` to another key of it; a `push` to the key it is pushing for
+//!   would wait for itself and returns `Error::Deadlock`. It must not own a handle of its group, or the group never
+//!   ends: look it up where the program keeps it.
+//!
+//! # Many keys in one call
+//!
+//! A [`Batcher`](crate::Batcher) gathers *different* keys into one call of a function that takes many, without a
+//! timer: whoever comes while a batch runs is in the next. With a group before it, callers of one key share a flight
+//! first, and only the leaders' keys are gathered:
+//!
+//! ```
+//! use flight_group::{Batcher, Error, Group};
+//! use std::collections::HashMap;
+//!
+//! let rows: Batcher<u64, String, &str> = Batcher::new(|ids: &[u64]| {
+//!     Ok(ids.iter().filter(|id| **id < 10).map(|id| (*id, format!("row {id}"))).collect::<HashMap<_, _>>())
+//! });
+//! let reads: Group<u64, Option<String>, Error<&str>> = Group::new();
+//! let read = |id: u64| {
+//!     reads.try_work(&id, || match rows.load(&id) {
+//!         Ok(row) => Ok(Some(row)),
+//!         Err(Error::Missing) => Ok(None),        // the function returned nothing for this key
+//!         Err(error) => Err(error),
+//!     })
+//! };
+//! assert_eq!(read(7), Ok(Some("row 7".to_owned())));
+//! assert_eq!(read(70), Ok(None));
+//! ```
+//!
+//! `cargo run --release --example batch_queries` shows when it pays on SQLite, and when it does not.
+//!
+//! # The first good reply
+//!
+//! Where replicas answer mostly fast and sometimes late, [`Hedge`](crate::Hedge) asks a second one when the first has
+//! taken too long, and returns the first good reply. *Inside* a flight there is one hedge, and one budget, for all who
+//! wait for the key; around the call every follower would ask twice:
+//!
+//! ```
+//! use flight_group::{Group, Hedge, HedgeError};
+//! use std::time::Duration;
+//!
+//! let hedge = Hedge::new().delay(Duration::from_millis(20)).max(2);
+//! let group: Group<u64, String, HedgeError<&str>> = Group::new();
+//!
+//! let reply = group.try_work(&7, || hedge.run(|attempt| {
+//!     // Attempt 0 asks the first replica, attempt 1 the second; a loser is told by `attempt.token()`.
+//!     if attempt.index() == 0 { Err("connection refused") } else { Ok("from the second".to_owned()) }
+//! }));
+//! assert_eq!(reply.unwrap(), "from the second");
+//! ```
+//!
+//! `cargo run --release --example hedged_reads` does it with three replicas over HTTP.
+//!
+//! # All of them or the first failure
+//!
+//! [`ErrGroup`](crate::ErrGroup) asks the shards of a cluster at once, on scoped threads that may borrow, and gives up
+//! at the first failure: tasks not started yet are skipped, running ones are told.
+//!
+//! ```
+//! use flight_group::ErrGroup;
+//!
+//! let shards = [vec![1, 2], vec![3], vec![]];
+//! let total = std::sync::atomic::AtomicUsize::new(0);
+//! let outcome = ErrGroup::scope(|g| {
+//!     for shard in &shards {
+//!         let total = &total;
+//!         g.spawn(move |_| {
+//!             if shard.is_empty() {
+//!                 return Err("an empty shard");
+//!             }
+//!             total.fetch_add(shard.len(), std::sync::atomic::Ordering::Relaxed);
+//!             Ok(())
+//!         });
+//!     }
+//! });
+//! assert_eq!(outcome, Err("an empty shard"));
+//! ```
+//!
+//! `cargo run --release --example shard_fanout` does it with SQLite files.
