@@ -369,7 +369,8 @@ fn every_fuse<G: Callable>(scene: &Scene, make: impl Fn() -> G) {
                 armed: AtomicBool::new(false),
                 blown: AtomicBool::new(false),
             });
-            if !play(scene, &fuse, &make()) {
+            let (scene, group) = (scene.clone(), make());
+            if !within(move || play(&scene, &fuse, &group)) {
                 break;
             }
             assert!(n < 200, "there is no end to {of:?}");
@@ -401,86 +402,70 @@ fn writes(
 
 #[test]
 fn p5_bombs_in_reads() {
-    within(|| {
-        for scene in scenes(&[
-            &[Verb::Try],
-            &[Verb::Try, Verb::Try, Verb::Wait, Verb::Spawn, Verb::Hasty],
-            &[Verb::Spawn, Verb::Spawn, Verb::Try, Verb::Wait],
-            &[Verb::Many, Verb::Try, Verb::Many],
-        ]) {
-            every_fuse(&scene, reads(|builder| builder));
-        }
-    });
+    for scene in scenes(&[
+        &[Verb::Try],
+        &[Verb::Try, Verb::Try, Verb::Wait, Verb::Spawn, Verb::Hasty],
+        &[Verb::Spawn, Verb::Spawn, Verb::Try, Verb::Wait],
+        &[Verb::Many, Verb::Try, Verb::Many],
+    ]) {
+        every_fuse(&scene, reads(|builder| builder));
+    }
 }
 
 #[test]
 fn p5_bombs_in_fresh_reads_and_take_overs() {
-    within(|| {
-        for scene in scenes(&[
-            &[Verb::Try, Verb::Fresh, Verb::Try, Verb::Fresh, Verb::Hasty],
-            &[Verb::Spawn, Verb::Fresh, Verb::TakeOver],
-        ]) {
-            every_fuse(&scene, reads(|builder| builder));
-        }
-    });
+    for scene in scenes(&[
+        &[Verb::Try, Verb::Fresh, Verb::Try, Verb::Fresh, Verb::Hasty],
+        &[Verb::Spawn, Verb::Fresh, Verb::TakeOver],
+    ]) {
+        every_fuse(&scene, reads(|builder| builder));
+    }
 }
 
 #[test]
 fn p5_bombs_where_failures_are_not_shared() {
-    within(|| {
-        for scene in
-            scenes(&[&[Verb::Try, Verb::Try, Verb::Spawn, Verb::Wait], &[Verb::Spawn, Verb::Spawn, Verb::Fresh]])
-        {
-            every_fuse(&scene, reads(|builder| builder.share_failures(false)));
-        }
-    });
+    for scene in scenes(&[&[Verb::Try, Verb::Try, Verb::Spawn, Verb::Wait], &[Verb::Spawn, Verb::Spawn, Verb::Fresh]]) {
+        every_fuse(&scene, reads(|builder| builder.share_failures(false)));
+    }
 }
 
 /// An observer asks for owned keys, and `debug_keys` for their `Debug`: more uses, in more places.
 #[test]
 fn p5_bombs_in_watched_reads() {
-    within(|| {
-        for scene in scenes(&[
-            &[Verb::Try, Verb::Try, Verb::Wait, Verb::Hasty],
-            &[Verb::Spawn, Verb::Fresh, Verb::Spawn],
-            &[Verb::Many, Verb::Try],
-        ]) {
-            every_fuse(&scene, reads(|builder| builder.name("watched").debug_keys().observer(|_| ())));
-        }
-    });
+    for scene in scenes(&[
+        &[Verb::Try, Verb::Try, Verb::Wait, Verb::Hasty],
+        &[Verb::Spawn, Verb::Fresh, Verb::Spawn],
+        &[Verb::Many, Verb::Try],
+    ]) {
+        every_fuse(&scene, reads(|builder| builder.name("watched").debug_keys().observer(|_| ())));
+    }
 }
 
 #[test]
 fn p5_bombs_where_nobody_joins() {
-    within(|| {
-        for scene in scenes(&[&[Verb::Try, Verb::Try, Verb::Spawn], &[Verb::Spawn, Verb::Fresh, Verb::Try]]) {
-            every_fuse(&scene, reads(|builder| builder.max_age(Duration::ZERO).observer(|_| ())));
-        }
-    });
+    for scene in scenes(&[&[Verb::Try, Verb::Try, Verb::Spawn], &[Verb::Spawn, Verb::Fresh, Verb::Try]]) {
+        every_fuse(&scene, reads(|builder| builder.max_age(Duration::ZERO).observer(|_| ())));
+    }
 }
 
 #[test]
 fn p5_bombs_in_writes() {
-    within(|| {
-        for scene in scenes(&[
-            &[Verb::Try],
-            &[Verb::Try, Verb::Try, Verb::Try, Verb::Wait, Verb::Hasty],
-            &[Verb::Spawn, Verb::Spawn, Verb::Try, Verb::Spawn],
-        ]) {
-            every_fuse(&scene, writes(|builder| builder));
-        }
-    });
+    for scene in scenes(&[
+        &[Verb::Try],
+        &[Verb::Try, Verb::Try, Verb::Try, Verb::Wait, Verb::Hasty],
+        &[Verb::Spawn, Verb::Spawn, Verb::Try, Verb::Spawn],
+    ]) {
+        every_fuse(&scene, writes(|builder| builder));
+    }
 }
 
 /// The write's key is hashed and compared once more, in the group it invalidates; both groups stay whole.
 #[test]
 fn p5_bombs_in_writes_that_invalidate() {
-    within(|| {
-        for scene in scenes(&[&[Verb::Try, Verb::Try, Verb::Wait], &[Verb::Spawn, Verb::Try, Verb::Spawn]]) {
-            every_fuse(&scene, || {
-                let invalidated: Reads = Group::builder().shards(1).build();
-                writes(|builder| builder.name("saves").debug_keys().observer(|_| ()).invalidates(&invalidated))()
-            });
-        }
-    });
+    for scene in scenes(&[&[Verb::Try, Verb::Try, Verb::Wait], &[Verb::Spawn, Verb::Try, Verb::Spawn]]) {
+        every_fuse(&scene, || {
+            let invalidated: Reads = Group::builder().shards(1).build();
+            writes(|builder| builder.name("saves").debug_keys().observer(|_| ()).invalidates(&invalidated))()
+        });
+    }
 }

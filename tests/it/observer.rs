@@ -494,15 +494,20 @@ fn p5_a_panic_at_taken_over_or_superseded_leaves_order() {
         // A fresh call that takes over is promoted, and must not be lost if the observer panics then.
         let group = trapped("TakenOver").0.build();
         let stuck = hold(&group, Ok(1));
-        let fresh = line_up(&group, 1, 1, |group, _| {
-            catch_unwind(AssertUnwindSafe(|| group.call(&1).fresh().takeover_after(SOON * 4).run(|| Ok(2))))
-        });
+        let fresh = {
+            let group = group.clone();
+            spawn(move || {
+                let call = || group.call(&1).fresh().takeover_after(SOON * 4).run(|| Ok(2));
+                catch_unwind(AssertUnwindSafe(call))
+            })
+        };
+        until(|| group.stats().joined > 0 || fresh.is_finished());
         let follower = {
             let group = group.clone();
             spawn(move || group.call(&1).fresh().run(|| Ok(3)))
         };
         until(|| group.stats().taken_over == 1);
-        drop(fresh.into_iter().map(finish).collect::<Vec<_>>());
+        drop(finish(fresh));
         assert!([2, 3].contains(&finish(follower).unwrap().value));
         stuck.release().unwrap();
         assert_eq!(group.in_flight(), 0);

@@ -272,7 +272,7 @@ fn p10_of_several_take_overs_one_leads_and_the_others_follow() {
         let group = G::new();
         let stuck = hold(&group, 1);
         let callers = line_up(&group, 1, 5, |group, i| {
-            let landing = group.call(&1).takeover_after(Duration::from_millis(30)).run(|| {
+            let landing = group.call(&1).takeover_after(Duration::from_secs(1)).run(|| {
                 // The others lose patience with the old flight while this one runs.
                 until(|| group.followers(&1) == 4);
                 Ok(10 + i as u32)

@@ -189,7 +189,7 @@ fn p6_a_queued_flight_that_everybody_left_is_dissolved() {
         let first = hold_write(&group);
         let hasty = {
             let group = group.clone();
-            spawn(move || group.call(&1).timeout(Duration::from_millis(200)).run(|| Ok(2)))
+            spawn(move || group.call(&1).timeout(Duration::from_secs(1)).run(|| Ok(2)))
         };
         until_waiting(&group, &1, 1);
         let onlooker = {
@@ -208,7 +208,7 @@ fn p6_a_queued_flight_that_everybody_left_is_dissolved() {
         let old = hold_read(&reads);
         let hasty = {
             let reads = reads.clone();
-            spawn(move || reads.call(&1).fresh().timeout(Duration::from_millis(200)).run(|| Ok(2)))
+            spawn(move || reads.call(&1).fresh().timeout(Duration::from_secs(1)).run(|| Ok(2)))
         };
         until_waiting(&reads, &1, 1);
         let onlooker = {
