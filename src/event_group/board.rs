@@ -88,6 +88,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
 
         if let Some(load) = load {
             seat.put_back();
+            drop(flight);
             return self.fly_for_one(load);
         }
         if let Some(label) = label {

@@ -35,6 +35,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
                 let load = state.take(hash, &flight, None, &self.config.rules, now);
                 drop(guard);
                 seat.put_back();
+                drop(flight); // so that the outcome's last owner, who drops it, is not here
                 self.fly_for_others(load);
                 continue;
             }
@@ -46,7 +47,8 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
                     self.state.lock().stats.deadlocked += 1;
                     result = Err(Error::Deadlock(circle));
                 }
-                Ended::Landed(_) | Ended::TimedOut => {}
+                Ended::Landed(flight) => drop_quietly(flight), // with the outcome, if all its callers are gone
+                Ended::TimedOut => {}
             }
         }
         result
