@@ -78,6 +78,8 @@ mod engine;
 #[cfg(not(flight_group_loom))]
 pub mod err_group;
 mod error;
+#[cfg(feature = "redis")]
+pub mod fleet;
 mod group;
 pub mod hedge;
 mod landing;
