@@ -72,7 +72,8 @@
 //!
 //! # Dependencies
 //!
-//! parking_lot, crossbeam-channel, once_cell and hashbrown; no features.
+//! parking_lot, crossbeam-channel, once_cell and hashbrown. Feature `redis` adds the module `fleet`: one flight in many
+//! processes, and leases.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -86,6 +87,8 @@ mod engine;
 pub mod err_group;
 mod error;
 mod event_group;
+#[cfg(feature = "redis")]
+pub mod fleet;
 mod group;
 pub mod hedge;
 mod landing;
