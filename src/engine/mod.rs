@@ -123,14 +123,16 @@ impl<K, V, E, S> Engine<K, V, E, S> {
 
 impl<K: Clone, V, E, S> Engine<K, V, E, S> {
     pub(crate) fn flights(&self) -> Vec<FlightInfo<K>> {
+        // One reading for all: or else a flight that is looked at later seems older than one that began before it.
+        let (now, clock) = (Instant::now(), self.clock());
         let mut flights = Vec::new();
         for shard in self.allocated() {
             let shard = shard.lock();
             for slot in shard.table.iter() {
                 let since = slot.current.as_ref().and_then(|flight| flight.since.get());
                 let age = match (slot.started(), since) {
-                    (0, since) => since.map(Instant::elapsed),
-                    (started, _) => Some(Duration::from_micros(self.clock().saturating_sub(started))),
+                    (0, since) => since.map(|since| now.saturating_duration_since(*since)),
+                    (started, _) => Some(Duration::from_micros(clock.saturating_sub(started))),
                 };
                 flights.push(FlightInfo { key: slot.key.clone(), age, followers: slot.followers(), flight: slot.id });
             }
