@@ -6,9 +6,11 @@
 //! * [`limitations`]: what the crate does not do, and when not to use it.
 //! * `fleet` (feature `redis`): more than one process.
 //! * [`internals`]: how it works, for whoever reads the code or doubts it.
+//! * [`performance`]: what it costs, beside what a user would pick instead.
 
 #[cfg(feature = "redis")]
 pub mod fleet;
 pub mod internals;
 pub mod limitations;
 pub mod patterns;
+pub mod performance;
