@@ -86,6 +86,8 @@ mod engine;
 pub mod err_group;
 mod error;
 mod event_group;
+#[cfg(feature = "redis")]
+pub mod fleet;
 mod group;
 pub mod hedge;
 mod landing;

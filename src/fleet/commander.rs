@@ -1,0 +1,416 @@
+//! One connection shared by all threads, by flat combining.
+//!
+//! Who wants something puts it into the queue. Whoever finds the connection free takes the *whole* queue, sends it as
+//! one pipeline and hands out the answers; the others sleep. Under load one round trip thus carries as many requests
+//! as there are threads, and a lone thread talks to the server with no hand-over at all. A combiner that is done
+//! goes home with its own answer: if more has queued up meanwhile, it wakes exactly one of *those* waiters.
+//!
+//! ```text
+//! queue ──take all──▶ exchange (no lock) ──┬─ answered: into the seats, their owners woken
+//!                                           └─ connection broken: back to the front of the queue, promises first
+//! ```
+//!
+//! Three rules keep it honest:
+//!
+//! - **One connection keeps order.** A landing is queued before its flight is unlinked in this process, so a later
+//!   JOIN comes after it. When a connection breaks, unanswered requests go back to the front, and those that must
+//!   arrive (*promises*: FINISH, RELEASE) before all others.
+//! - **Nobody waits past its deadline.** Reading an answer can take as long as the command timeout. Who has less time
+//!   than that does not become the combiner: the commander's own thread does it for him, and he sleeps until his
+//!   deadline at most.
+//! - **Only the commander's own thread connects**, and while it cannot, requests fail at once ([`Breaker`]).
+
+use super::FleetError;
+use super::breaker::Breaker;
+use super::clock::Moment;
+use super::scripts::Request;
+use super::wire::{Connect, Wire, explain, is_passing};
+use crate::engine::panics::caught;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Condvar, Duration, Instant, Mutex, MutexGuard, OnceCell, after, wait_until};
+use redis::Value;
+use std::collections::VecDeque;
+
+/// The most requests and bytes one pipeline carries, so that its answers fit into one command timeout.
+const LONGEST_BATCH: usize = 256;
+const HEAVIEST_BATCH: usize = 4 << 20;
+/// How often a request is sent before its owner learns that it did not go through.
+const TRIES: u8 = 2;
+
+/// What the server said.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) value: Value,
+    /// It had been sent before, on a connection that broke: its effect may be that of the first time.
+    pub(crate) resent: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Failure {
+    pub(crate) error: FleetError,
+    /// The request may have had its effect all the same.
+    pub(crate) perhaps_done: bool,
+}
+
+type Outcome = Result<Answer, Failure>;
+
+/// The place of one request: where its answer is put, and where its owner sleeps.
+#[derive(Debug)]
+struct Seat {
+    outcome: OnceCell<Outcome>,
+    /// Its owner sleeps, and may be woken to combine. Read and written under the commander's lock.
+    asleep: AtomicBool,
+    turn: Condvar,
+}
+
+struct Entry {
+    request: Arc<Request>,
+    seat: Arc<Seat>,
+    /// For a promise: until when it is worth delivering, whoever still waits for it.
+    promise: Option<Moment>,
+    with_text: bool,
+    sent: u8,
+}
+
+struct State {
+    queue: VecDeque<Entry>,
+    /// Present while nobody uses it.
+    wire: Option<Box<dyn Wire>>,
+    combining: bool,
+    breaker: Breaker,
+    stopped: bool,
+}
+
+/// See the module.
+pub(crate) struct Commander {
+    state: Mutex<State>,
+    /// Where the commander's own thread sleeps.
+    bell: Condvar,
+    connector: Arc<dyn Connect>,
+    timeout: Duration,
+    connections: AtomicU64,
+}
+
+/// A request that was queued; [`wait`](Self::wait) sees it through.
+#[derive(Debug)]
+#[must_use = "a request nobody waits for is sent only when somebody else sends his"]
+pub(crate) struct Ticket {
+    seat: Arc<Seat>,
+}
+
+impl Commander {
+    pub(crate) fn new(connector: Arc<dyn Connect>, timeout: Duration, wire: Option<Box<dyn Wire>>) -> Self {
+        let connections = u64::from(wire.is_some());
+        Self {
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                wire,
+                combining: false,
+                breaker: Breaker::Closed,
+                stopped: false,
+            }),
+            bell: Condvar::new(),
+            connector,
+            timeout,
+            connections: AtomicU64::new(connections),
+        }
+    }
+
+    /// How often a connection has replaced a lost one.
+    pub(crate) fn reconnects(&self) -> u64 {
+        // Relaxed: a number to look at.
+        self.connections.load(Ordering::Relaxed).saturating_sub(1)
+    }
+
+    /// The reason for which requests are refused now, if they are.
+    pub(crate) fn refusal(&self) -> Option<FleetError> {
+        self.state.lock().breaker.refusal().cloned()
+    }
+
+    /// Sends a request and waits for its answer: until `deadline` at most, and no longer than a server that works
+    /// could take.
+    pub(crate) fn call(&self, request: Request, deadline: Option<Instant>) -> Outcome {
+        let ticket = self.queue(request, None);
+        self.wait(ticket, deadline)
+    }
+
+    /// Queues a request; with `promise`, one that is delivered even if nobody waits for it, until that moment.
+    pub(crate) fn queue(&self, request: Request, promise: Option<Moment>) -> Ticket {
+        let seat = Arc::new(Seat { outcome: OnceCell::new(), asleep: AtomicBool::new(false), turn: Condvar::new() });
+        let entry = Entry { request: Arc::new(request), seat: Arc::clone(&seat), promise, with_text: false, sent: 0 };
+        let mut state = self.state.lock();
+        match state.breaker.refusal() {
+            Some(reason) if promise.is_none() => {
+                let _ = seat.outcome.set(Err(Failure { error: reason.clone(), perhaps_done: false }));
+            }
+            _ => state.queue.push_back(entry),
+        }
+        drop(state);
+        Ticket { seat }
+    }
+
+    /// Queues a promise that nobody waits for; the commander's own thread delivers it.
+    pub(crate) fn post(&self, request: Request, until: Moment) {
+        drop(self.queue(request, Some(until)));
+        self.ring();
+    }
+
+    /// Lets the commander's own thread see to the queue.
+    pub(crate) fn ring(&self) {
+        let _state = self.state.lock();
+        self.bell.notify_one();
+    }
+
+    /// Waits for the answer to a queued request, combining if the connection is free.
+    pub(crate) fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Outcome {
+        let seat = ticket.seat;
+        // Two tries, and the connecting between them.
+        let patience = after(self.timeout * 3);
+        let limit = match (deadline, patience) {
+            (Some(deadline), Some(patience)) => Some(deadline.min(patience)),
+            (deadline, patience) => deadline.or(patience),
+        };
+        // Whose time is up: the caller's, or the server's.
+        let own = deadline.is_some() && limit == deadline;
+        let mut state = self.state.lock();
+        loop {
+            if let Some(outcome) = seat.outcome.get() {
+                let outcome = outcome.clone();
+                self.hand_over(&mut state);
+                return outcome;
+            }
+            if state.ready() {
+                // Writing may take one timeout, and reading another.
+                if limit.is_none_or(|limit| Instant::now() + self.timeout * 2 <= limit) {
+                    state = self.combine(state);
+                    continue;
+                }
+                // Too little time left to read answers for others: the commander's thread does.
+                self.bell.notify_one();
+            }
+            seat.asleep.store(true, Ordering::Relaxed);
+            let late = wait_until(&seat.turn, &mut state, limit);
+            seat.asleep.store(false, Ordering::Relaxed);
+            if late && seat.outcome.get().is_none() {
+                return Err(self.give_up(state, &seat, own));
+            }
+        }
+    }
+
+    #[cold]
+    fn give_up(&self, mut state: MutexGuard<'_, State>, seat: &Arc<Seat>, own: bool) -> Failure {
+        let place = state.queue.iter().position(|entry| Arc::ptr_eq(&entry.seat, seat));
+        let perhaps_done = match place {
+            Some(place) if state.queue[place].promise.is_none() => {
+                state.queue.remove(place).is_some_and(|entry| entry.sent > 0)
+            }
+            // A promise stays; a request that is in neither place is on its way.
+            _ => true,
+        };
+        // It may have been woken to combine at the moment it gave up: somebody else has to.
+        self.hand_over(&mut state);
+        let error = if own { FleetError::TimedOut } else { self.lost("the server did not answer in time") };
+        Failure { error, perhaps_done }
+    }
+
+    /// Wakes one owner of a queued request to combine, or the commander's own thread where there is none.
+    fn hand_over(&self, state: &mut State) {
+        if !state.ready() {
+            return;
+        }
+        match state.queue.iter().find(|entry| entry.seat.asleep.load(Ordering::Relaxed)) {
+            Some(entry) => {
+                entry.seat.turn.notify_one();
+            }
+            None => {
+                self.bell.notify_one();
+            }
+        }
+    }
+
+    /// Sends what is queued and hands out the answers. The lock is free while it talks.
+    fn combine<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let Some(mut wire) = state.wire.take() else { return state };
+        let mut weight = 0;
+        let fitting = state
+            .queue
+            .iter()
+            .take(LONGEST_BATCH)
+            .take_while(|entry| {
+                let first = weight == 0;
+                weight += entry.request.weight();
+                first || weight <= HEAVIEST_BATCH
+            })
+            .count();
+        let batch: Vec<Entry> = state.queue.drain(..fitting).collect();
+        state.combining = true;
+        drop(state);
+
+        let requests: Vec<_> = batch.iter().map(|entry| (Arc::clone(&entry.request), entry.with_text)).collect();
+        // A driver that panics has lost its connection, and must not take everybody's with it.
+        let (answers, mut broken) = caught(|| wire.exchange(&requests, self.timeout))
+            .unwrap_or_else(|_| (Vec::new(), Some("the redis driver panicked".to_owned())));
+
+        let mut state = self.state.lock();
+        state.combining = false;
+        let mut answers = answers.into_iter();
+        let mut again = Vec::new();
+        for mut entry in batch {
+            match answers.next() {
+                Some(Value::ServerError(reply)) if reply.code() == "NOSCRIPT" && !entry.with_text => {
+                    entry.with_text = true;
+                    again.push(entry);
+                }
+                Some(Value::ServerError(reply)) => {
+                    let detail = reply.details().unwrap_or_default();
+                    let error = explain(self.connector.server(), &entry.request.record(), reply.code(), detail);
+                    // A demoted master, or one that is loading or full, is asked again after a pause and on a new
+                    // connection, which may lead to another server.
+                    if is_passing(reply.code(), detail) && broken.is_none() {
+                        broken = Some(error.to_string());
+                        state.breaker.failed(error.clone(), Instant::now());
+                    }
+                    if entry.promise.is_some() && error.is_unavailable() {
+                        entry.sent += 1;
+                        again.push(entry);
+                    } else {
+                        entry.settle(&state, Err(Failure { error, perhaps_done: false }));
+                    }
+                }
+                Some(value) => {
+                    let resent = entry.sent > 0;
+                    entry.settle(&state, Ok(Answer { value, resent }));
+                }
+                None => {
+                    entry.sent += 1;
+                    if entry.sent < TRIES || entry.promise.is_some() {
+                        again.push(entry);
+                    } else {
+                        let error = self.lost(broken.as_deref().unwrap_or("no answer"));
+                        entry.settle(&state, Err(Failure { error, perhaps_done: true }));
+                    }
+                }
+            }
+        }
+        // In their order, but those that must arrive first: a resent landing must not come after a new JOIN.
+        let (promises, others): (Vec<_>, Vec<_>) = again.into_iter().partition(|entry| entry.promise.is_some());
+        for entry in others.into_iter().rev() {
+            state.queue.push_front(entry);
+        }
+        for entry in promises.into_iter().rev() {
+            state.queue.push_front(entry);
+        }
+        if broken.is_none() {
+            state.wire = Some(wire);
+            self.hand_over(&mut state);
+        } else {
+            self.bell.notify_one();
+            // Closing a socket is a system call: not under the lock.
+            drop(state);
+            drop(wire);
+            state = self.state.lock();
+        }
+        state
+    }
+
+    fn lost(&self, reason: &str) -> FleetError {
+        FleetError::Unavailable { server: self.connector.server().to_owned(), reason: reason.to_owned() }
+    }
+
+    /// The commander's own thread: connects, and combines where nobody else can.
+    pub(crate) fn run(&self) {
+        let mut state = self.state.lock();
+        loop {
+            if state.combining {
+                self.bell.wait(&mut state);
+            } else if state.wire.is_none() && !state.stopped {
+                if let Some(at) = state.breaker.next_try()
+                    && !wait_until(&self.bell, &mut state, Some(at))
+                    && Instant::now() < at
+                {
+                    continue;
+                }
+                if state.stopped {
+                    return;
+                }
+                // Nobody else takes the wire's place: only this thread connects.
+                drop(state);
+                let connected = caught(|| self.connector.connect())
+                    .unwrap_or_else(|_| Err(self.lost("the redis driver panicked while connecting")));
+                state = self.state.lock();
+                match connected {
+                    Ok(wire) => {
+                        self.connections.fetch_add(1, Ordering::Relaxed);
+                        state.wire = Some(wire);
+                        state.breaker.succeeded();
+                        state.drop_stale_promises();
+                    }
+                    Err(reason) => {
+                        state.breaker.failed(reason.clone(), Instant::now());
+                        state.refuse_all(&reason);
+                    }
+                }
+            } else if state.ready() {
+                state = self.combine(state);
+            } else if state.stopped {
+                return;
+            } else {
+                self.bell.wait(&mut state);
+            }
+        }
+    }
+
+    /// Ends the commander's thread, after what is queued has been sent once.
+    pub(crate) fn stop(&self) {
+        self.state.lock().stopped = true;
+        self.bell.notify_one();
+    }
+}
+
+impl Entry {
+    /// Puts the outcome into the seat and wakes its owner. The lock is held (`_state`), so that no owner can have
+    /// looked and not yet slept.
+    fn settle(&self, _state: &State, outcome: Outcome) {
+        let _ = self.seat.outcome.set(outcome);
+        self.seat.turn.notify_one();
+    }
+}
+
+impl State {
+    /// Whether there is something to send and nobody sends.
+    fn ready(&self) -> bool {
+        !self.combining && self.wire.is_some() && !self.queue.is_empty()
+    }
+
+    /// Fails all requests but the promises that are still worth something.
+    fn refuse_all(&mut self, reason: &FleetError) {
+        self.drop_stale_promises();
+        let mut kept = VecDeque::new();
+        for entry in std::mem::take(&mut self.queue) {
+            if entry.promise.is_some() {
+                kept.push_back(entry);
+            } else {
+                let perhaps_done = entry.sent > 0;
+                entry.settle(self, Err(Failure { error: reason.clone(), perhaps_done }));
+            }
+        }
+        self.queue = kept;
+    }
+
+    /// A record that has ended by itself needs no ending.
+    fn drop_stale_promises(&mut self) {
+        let mut stale = Vec::new();
+        self.queue.retain(|entry| {
+            let keep = entry.promise.is_none_or(|until| !until.has_passed());
+            if !keep {
+                stale.push(Arc::clone(&entry.seat));
+            }
+            keep
+        });
+        for seat in stale {
+            let _ = seat.outcome.set(Err(Failure { error: FleetError::Lost, perhaps_done: true }));
+            seat.turn.notify_one();
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The handle to the fleet, and its options.
+
+use super::core::{Config, Core};
+use super::per_process::PerProcess;
+use super::wire::Address;
+use super::{FleetError, FleetStats, LeaseBuilder};
+use crate::sync::{Arc, Duration};
+use std::fmt;
+
+/// This process's place in a fleet of processes that share a Redis (or Valkey) server.
+///
+/// A handle: cloning it gives another handle to the same place. Behind it are three connections and three threads,
+/// whatever the number of threads that use it and keys they use it for. The last handle (groups and leases are
+/// handles too) ends them.
+///
+/// A forked child makes a place of its own at its first use; leases stay with the parent.
+///
+/// ```no_run
+/// use flight_group::fleet::Fleet;
+///
+/// let fleet = Fleet::connect("redis://127.0.0.1/")?;
+/// let lease = fleet.lease("report:2026-11").acquire()?;
+/// println!("this process writes the report, with fence {}", lease.fence());
+/// # Ok::<(), flight_group::fleet::FleetError>(())
+/// ```
+#[derive(Clone)]
+pub struct Fleet {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Arc<Config>,
+    cores: PerProcess<Arc<Core>>,
+}
+
+impl Fleet {
+    /// Connects with the default options.
+    ///
+    /// Blocks until the server has answered on two connections, for two seconds at most.
+    ///
+    /// # Errors
+    ///
+    /// [`BadUrl`](FleetError::BadUrl), [`Unavailable`](FleetError::Unavailable),
+    /// [`AuthenticationFailed`](FleetError::AuthenticationFailed), [`NoPermission`](FleetError::NoPermission),
+    /// [`ServerTooOld`](FleetError::ServerTooOld), and [`System`](FleetError::System) where no thread can be started.
+    pub fn connect(url: &str) -> Result<Self, FleetError> {
+        Self::builder(url).connect()
+    }
+
+    /// Options, before connecting.
+    pub fn builder(url: &str) -> FleetBuilder {
+        FleetBuilder {
+            url: url.to_owned(),
+            prefix: "flight".to_owned(),
+            ttl: Duration::from_secs(10),
+            command_timeout: Duration::from_secs(1),
+            ping_interval: Duration::from_secs(1),
+            demand: true,
+        }
+    }
+
+    /// Options of a lease on `name`, before it is acquired. `name` is shared by everybody with the same
+    /// [`prefix`](FleetBuilder::prefix); it never meets a group's keys.
+    pub fn lease(&self, name: &str) -> LeaseBuilder {
+        LeaseBuilder::new(self.clone(), name)
+    }
+
+    /// What this process has done so far.
+    pub fn stats(&self) -> FleetStats {
+        self.inner.cores.existing().map(|core| core.stats()).unwrap_or_default()
+    }
+
+    /// How many records (flights and leases) this process holds now, and how many of its threads wait for one.
+    ///
+    /// ```no_run
+    /// # let fleet = flight_group::fleet::Fleet::connect("redis://127.0.0.1/")?;
+    /// let lease = fleet.lease("nightly").acquire()?;
+    /// assert_eq!(fleet.holding(), 1);
+    /// drop(lease);
+    /// assert_eq!((fleet.holding(), fleet.waiting()), (0, 0));
+    /// # Ok::<(), flight_group::fleet::FleetError>(())
+    /// ```
+    pub fn holding(&self) -> usize {
+        self.inner.cores.existing().map_or(0, |core| core.keeper.len())
+    }
+
+    /// How many threads of this process wait for another process, or in a lease's queue.
+    pub fn waiting(&self) -> usize {
+        self.inner.cores.existing().map_or(0, |core| core.room.len())
+    }
+
+    /// Why the server is not asked at the moment; `None` while it is.
+    ///
+    /// Set when a connection was lost and could not be replaced at the first try, or when the server said that it
+    /// cannot serve; cleared by the next connection, which is tried for at least once a second.
+    pub fn outage(&self) -> Option<FleetError> {
+        self.inner.cores.existing().and_then(|core| core.commander.refusal())
+    }
+
+    pub(crate) fn core(&self) -> Result<&Arc<Core>, FleetError> {
+        self.inner.cores.get(|_| Core::start(&self.inner.config, false))
+    }
+
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.inner.config
+    }
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fleet")
+            .field("prefix", &self.inner.config.prefix)
+            .field("ttl", &self.inner.config.ttl)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How to connect, made by [`Fleet::builder`].
+#[derive(Clone)]
+#[must_use = "options do nothing until `connect` is called"]
+pub struct FleetBuilder {
+    url: String,
+    prefix: String,
+    ttl: Duration,
+    command_timeout: Duration,
+    ping_interval: Duration,
+    demand: bool,
+}
+
+/// Without the address: it may hold a password.
+impl fmt::Debug for FleetBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FleetBuilder").field("prefix", &self.prefix).field("ttl", &self.ttl).finish_non_exhaustive()
+    }
+}
+
+impl FleetBuilder {
+    /// What every key and channel of this fleet begins with; processes with another prefix are another fleet. Default
+    /// `"flight"`.
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// How long a record lives without renewal: what a dead leader costs its followers at most, and how long a holder
+    /// may be cut off before it loses what it holds. 50 ms to 12 hours; default 10 s.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How long connecting and how long one answer may take before the connection is given up. 1 ms to 1 minute;
+    /// default 1 s.
+    pub fn command_timeout(mut self, timeout: Duration) -> Self {
+        self.command_timeout = timeout;
+        self
+    }
+
+    /// After how much silence the connection that brings outcomes is pinged; one that then stays silent as long again
+    /// is replaced. 10 ms to 1 minute; default 1 s.
+    pub fn ping_interval(mut self, interval: Duration) -> Self {
+        self.ping_interval = interval;
+        self
+    }
+
+    /// Whether [`connect`](Self::connect) succeeds while the server is away. Groups then run locally until it
+    /// is there; a wrong password shows only in [`Fleet::outage`]. Default `false`.
+    pub fn allow_unreachable(mut self, allow: bool) -> Self {
+        self.demand = !allow;
+        self
+    }
+
+    /// Connects.
+    ///
+    /// Blocks until the server has answered on two connections; at most for twice the
+    /// [`command_timeout`](Self::command_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`Fleet::connect`], and [`BadOption`](FleetError::BadOption) naming an option's value.
+    pub fn connect(self) -> Result<Fleet, FleetError> {
+        if self.prefix.is_empty() {
+            return Err(FleetError::BadOption {
+                option: "prefix",
+                found: self.prefix,
+                expected: "at least one character",
+            });
+        }
+        check("ttl", self.ttl, TTL)?;
+        let answers = (Duration::from_millis(1), Duration::from_secs(60), "a duration from 1 ms to 1 minute");
+        check("command_timeout", self.command_timeout, answers)?;
+        let pings = (Duration::from_millis(10), Duration::from_secs(60), "a duration from 10 ms to 1 minute");
+        check("ping_interval", self.ping_interval, pings)?;
+        let address = Arc::new(Address::parse(&self.url, self.command_timeout)?);
+        let config = Arc::new(Config {
+            address,
+            prefix: self.prefix,
+            ttl: self.ttl,
+            command_timeout: self.command_timeout,
+            ping_interval: self.ping_interval,
+        });
+        let core = Core::start(&config, self.demand)?;
+        Ok(Fleet { inner: Arc::new(Inner { config, cores: PerProcess::new(core) }) })
+    }
+}
+
+pub(crate) type Range = (Duration, Duration, &'static str);
+
+/// Shorter, and a scheduling delay loses a lease; longer, and the counter of fences would not outlive it.
+pub(crate) const TTL: Range =
+    (Duration::from_millis(50), Duration::from_secs(12 * 3600), "a duration from 50 ms to 12 hours");
+
+pub(crate) fn check(option: &'static str, found: Duration, (least, most, expected): Range) -> Result<(), FleetError> {
+    if (least..=most).contains(&found) {
+        Ok(())
+    } else {
+        Err(FleetError::BadOption { option, found: format!("{found:?}"), expected })
+    }
+}

@@ -1,0 +1,43 @@
+-- Land a flight: end its record, and hand the outcome to whoever registered for it, and to nobody else.
+-- KEYS  1 record   2 last fence given   3 outcome of this flight
+-- ARGV  1 token    2 outcome   3 linger, ms   4 largest outcome sent inline   5 reuse window, ms, or 0
+--       6 'x' for an outcome too large to share: followers are told to run their own
+-- Returns  {1, waiters}   landed
+--          {0, fence}     the record is not this token's any more: nothing published; the last fence given
+local record = redis.call('HGETALL', KEYS[1])
+local owner, id, state
+local waiters = {}
+for n = 1, #record, 2 do
+  local field, value = record[n], record[n + 1]
+  if field == 't' then owner = value
+  elseif field == 'i' then id = value
+  elseif field == 's' then state = value
+  elseif string.sub(field, 1, 2) == 'n:' then waiters[#waiters + 1] = {string.sub(field, 3), value} end
+end
+if state ~= 'R' or owner ~= ARGV[1] then return {0, redis.call('GET', KEYS[2]) or '0'} end
+
+local reuse, oversize = tonumber(ARGV[5]), ARGV[6] == 'x'
+redis.call('DEL', KEYS[1])
+if reuse > 0 and not oversize then
+  redis.call('HSET', KEYS[1], 's', 'D', 'i', id, 'v', ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], reuse)
+end
+local inline = #ARGV[2] <= tonumber(ARGV[4])
+local stored = oversize
+for _, waiter in ipairs(waiters) do
+  local kind, inbox = string.sub(waiter[2], 1, 1), string.sub(waiter[2], 2)
+  local head = waiter[1] .. ' ' .. id .. ' '
+  if kind == 'w' then
+    redis.call('PUBLISH', inbox, 'a' .. head)
+  elseif oversize then
+    redis.call('PUBLISH', inbox, 'x' .. head)
+  else
+    -- Stored even when it is sent: a message may be lost, and the follower's poll must find it.
+    if not stored then
+      redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
+      stored = true
+    end
+    redis.call('PUBLISH', inbox, inline and ('o' .. head .. ARGV[2]) or ('n' .. head))
+  end
+end
+return {1, #waiters}

@@ -1,0 +1,113 @@
+//! The thread that listens to this process's inbox.
+//!
+//! One channel, whatever the number of keys: subscribing per key would cost two round trips a flight and let a message
+//! slip through before each of them. A connection that says nothing is pinged; one that does not answer is replaced;
+//! after each replacement every waiter is told that messages may have been lost, and asks once.
+
+use super::FleetError;
+use super::mailbox::{Mail, Mailroom};
+use super::wire::Address;
+use crate::engine::panics::caught;
+use crate::sync::{Arc, Condvar, Duration, Mutex, after, wait_until};
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the thread and its owner tell each other.
+#[derive(Default)]
+pub(crate) struct Subscriber {
+    state: Mutex<State>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    stopped: bool,
+    /// How often the inbox has been subscribed.
+    subscriptions: u64,
+    /// Why the last try failed.
+    failure: Option<FleetError>,
+}
+
+impl Subscriber {
+    /// Waits for the first subscription, or the first failure.
+    pub(crate) fn wait_ready(&self) -> Result<(), FleetError> {
+        let mut state = self.state.lock();
+        loop {
+            if state.subscriptions > 0 {
+                return Ok(());
+            }
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
+            }
+            self.bell.wait(&mut state);
+        }
+    }
+
+    /// How often the inbox had to be subscribed again.
+    pub(crate) fn reconnects(&self) -> u64 {
+        self.state.lock().subscriptions.saturating_sub(1)
+    }
+
+    /// Ends the thread at the next thing it hears, at the latest when it would ping.
+    pub(crate) fn stop(&self) {
+        self.state.lock().stopped = true;
+        self.bell.notify_all();
+    }
+
+    fn stopped(&self) -> bool {
+        self.state.lock().stopped
+    }
+
+    /// The thread's body.
+    pub(crate) fn run(&self, address: &Address, inbox: &str, idle: Duration, room: &Arc<Mailroom>) {
+        let mut pause = SHORTEST_PAUSE;
+        while !self.stopped() {
+            let before = self.state.lock().subscriptions;
+            let ended = caught(|| self.listen(address, inbox, idle, room))
+                .unwrap_or_else(|_| Err(address.unavailable("the redis driver panicked")));
+            let mut state = self.state.lock();
+            if let Err(failure) = ended {
+                state.failure = Some(failure);
+                self.bell.notify_all();
+            }
+            pause = if state.subscriptions > before { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            let until = after(pause);
+            while !state.stopped {
+                if wait_until(&self.bell, &mut state, until) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Subscribes and hands out messages until the connection ends.
+    fn listen(&self, address: &Address, inbox: &str, idle: Duration, room: &Arc<Mailroom>) -> Result<(), FleetError> {
+        let mut connection = address.open(idle)?;
+        let mut channel = connection.as_pubsub();
+        channel.subscribe(inbox).map_err(|error| address.explain(&error))?;
+        {
+            let mut state = self.state.lock();
+            state.subscriptions += 1;
+            state.failure = None;
+            self.bell.notify_all();
+        }
+        // Also after the first subscription: an outcome may have been sent to a process that had not heard yet.
+        room.deliver_lost();
+        while !self.stopped() {
+            match channel.get_message() {
+                Ok(message) => {
+                    if let Some((token, mail)) = Mail::parse(message.get_payload_bytes()) {
+                        room.deliver(token, mail);
+                    }
+                }
+                // Silence. The parser keeps what it has read of a message, so a pause in its middle does no harm.
+                Err(error) if error.is_timeout() => {
+                    channel.ping::<redis::Value>().map_err(|error| address.explain(&error))?;
+                }
+                Err(error) => return Err(address.explain(&error)),
+            }
+        }
+        Ok(())
+    }
+}

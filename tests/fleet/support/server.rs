@@ -1,0 +1,91 @@
+//! A Redis of the test's own, on a free port of the loopback.
+
+use super::wait::{self, until};
+use redis::Commands;
+use rustix::process::{Pid, Signal, kill_process};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+pub(crate) struct Server {
+    child: Option<Child>,
+    port: u16,
+    options: Vec<String>,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With more options than the usual ones.
+    pub(crate) fn with(options: &[&str]) -> Self {
+        // Free now; nobody else picks ports from the range the system hands out, so it stays free long enough.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut server = Self { child: None, port, options: options.iter().map(|&option| option.into()).collect() };
+        server.launch();
+        server
+    }
+
+    pub(crate) fn launch(&mut self) {
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
+        command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
+        command.args(["--dir", &std::env::temp_dir().display().to_string(), "--dbfilename", &self.dump()]);
+        command.args(&self.options).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap_or_else(|error| {
+            panic!("no redis-server to test with ({error}): install it, e.g. `apt-get install redis-server`")
+        });
+        wait::end_with_us(child.id());
+        self.child = Some(child);
+        let port = self.port;
+        until("the server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    }
+
+    fn dump(&self) -> String {
+        format!("flight-group-test-{}.rdb", self.port)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A connection for the test itself, past the library.
+    pub(crate) fn raw(&self) -> redis::Connection {
+        let client = redis::Client::open(self.url()).unwrap();
+        let connection = client.get_connection_with_timeout(Duration::from_secs(5)).unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        connection
+    }
+
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.raw().keys("*").unwrap();
+        keys.sort();
+        keys
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the server runs");
+        kill_process(Pid::from_child(child), signal).unwrap();
+    }
+
+    /// Ends it, and its data with it.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+            wait::ended(child.id());
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_file(std::env::temp_dir().join(self.dump()));
+    }
+}
