@@ -49,6 +49,10 @@ pub enum Error<E> {
     Abandoned,
     /// The work was done for several keys at once and returned nothing for this one.
     Missing,
+    /// The fleet could not be asked, or said no, and the work was not run. Only from the groups of
+    /// [`fleet`](crate::fleet).
+    #[cfg(feature = "redis")]
+    Fleet(crate::fleet::FleetError),
 }
 
 impl<E> Error<E> {
@@ -121,6 +125,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::Overloaded => f.write_str("overloaded: too many callers already wait for this key"),
             Self::Abandoned => f.write_str("the flight was abandoned before its work ran"),
             Self::Missing => f.write_str("the work returned nothing for this key"),
+            #[cfg(feature = "redis")]
+            Self::Fleet(error) => error.fmt(f),
         }
     }
 }
@@ -131,6 +137,8 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
             Self::Work(error) => Some(error),
             Self::Panicked(panic) => Some(panic),
             Self::Deadlock(deadlock) => Some(deadlock),
+            #[cfg(feature = "redis")]
+            Self::Fleet(error) => Some(error),
             _ => None,
         }
     }

@@ -25,7 +25,6 @@ pub(crate) struct Config {
 /// See the module.
 pub(crate) struct Core {
     pid: u32,
-    pub(crate) config: Arc<Config>,
     pub(crate) mint: Mint,
     pub(crate) inbox: String,
     pub(crate) commander: Arc<Commander>,
@@ -44,7 +43,6 @@ impl Core {
         let connector: Arc<dyn Connect> = Arc::clone(&config.address) as _;
         let core = Arc::new(Self {
             pid: std::process::id(),
-            config: Arc::clone(config),
             mint,
             inbox: inbox.clone(),
             commander: Arc::new(Commander::new(connector, config.command_timeout, wire)),

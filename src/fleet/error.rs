@@ -4,9 +4,7 @@ use std::fmt;
 
 /// Why a [`Fleet`](super::Fleet) could not connect, or a [`Lease`](super::Lease) could not be had.
 ///
-/// A [`FleetGroup`](super::FleetGroup) shows it only where it was built to
-/// [refuse](super::FleetGroupBuilder::refuse_when_unavailable) local runs, as
-/// [`Error::Unavailable`](crate::Error::Unavailable); a [`FleetWriteGroup`](super::FleetWriteGroup) always does.
+/// Groups show it as [`Error::Fleet`](crate::Error::Fleet).
 ///
 /// ```
 /// use flight_group::fleet::{Fleet, FleetError};
@@ -68,6 +66,11 @@ pub enum FleetError {
         /// What happened.
         reason: String,
     },
+    /// A group's key cannot be written as JSON, which is what names it in Redis.
+    BadKey {
+        /// Why not.
+        reason: String,
+    },
     /// The time given to the call passed.
     TimedOut,
     /// The lease was lost before it was released: it ended by itself, and somebody else may have held it since.
@@ -119,6 +122,7 @@ impl fmt::Display for FleetError {
                 write!(f, "the redis key \"{key}\" holds something the fleet did not put there")
             }
             Self::Unavailable { server, reason } => write!(f, "the redis server at {server} is unavailable: {reason}"),
+            Self::BadKey { reason } => write!(f, "bad key: expected one that can be written as json: {reason}"),
             Self::TimedOut => f.write_str("timed out waiting for the fleet"),
             Self::Lost => f.write_str("the lease was lost before it was released"),
             Self::Server { detail } => write!(f, "the redis server answered with an error: {detail}"),

@@ -6,11 +6,15 @@
 
 mod breaker;
 mod clock;
+mod codec;
 mod commander;
 mod core;
 mod error;
 #[expect(clippy::module_inception, reason = "a type's file is named after it")]
 mod fleet;
+mod fleet_group;
+mod fleet_write_group;
+mod flight;
 mod held;
 mod keeper;
 mod keys;
@@ -24,7 +28,12 @@ mod subscriber;
 mod token;
 mod wire;
 
+#[cfg(feature = "postcard")]
+pub use codec::Postcard;
+pub use codec::{Codec, Json, JsonValues, Raw};
 pub use error::FleetError;
 pub use fleet::{Fleet, FleetBuilder};
+pub use fleet_group::{FleetCall, FleetFlight, FleetGroup, FleetGroupBuilder};
+pub use fleet_write_group::{FleetWriteCall, FleetWriteGroup};
 pub use lease::{Lease, LeaseBuilder};
 pub use stats::FleetStats;

@@ -46,7 +46,9 @@ impl Address {
         }
         // Off by default in the driver; with it a pipeline waits up to 40 ms for an acknowledgement.
         let settings = info.tcp_settings().clone().set_nodelay(true);
-        let info = info.set_tcp_settings(settings);
+        // For whoever looks at CLIENT LIST; a server that does not know the command refuses it without harm.
+        let login = info.redis_settings().clone().set_lib_name("flight-group", env!("CARGO_PKG_VERSION"));
+        let info = info.set_tcp_settings(settings).set_redis_settings(login);
         let server = info.addr().to_string();
         let client = redis::Client::open(info).map_err(|error| bad(format!("{EXPECTED} ({error})")))?;
         Ok(Self { client, server, timeout })

@@ -106,12 +106,12 @@ fn a_loss_is_told_once_and_a_panic_in_the_callback_stays_there() {
         let told = Arc::new(AtomicUsize::new(0));
         lease.on_lost(|| panic!("a callback that panics (expected in this test's output)"));
         let count = Arc::clone(&told);
-        lease.on_lost(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+        lease.on_lost(move || _ = count.fetch_add(1, Ordering::SeqCst));
         let _: () = server.raw().del("{flight:l:l}:f").unwrap();
         until("the loss is told", || told.load(Ordering::SeqCst) == 1);
         assert!(lease.is_lost());
         let count = Arc::clone(&told);
-        lease.on_lost(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+        lease.on_lost(move || _ = count.fetch_add(1, Ordering::SeqCst));
         assert_eq!(told.load(Ordering::SeqCst), 2, "too late to keep: run at once");
         assert_eq!(lease.release(), Err(FleetError::Lost));
         // The keeper lives on.

@@ -1,6 +1,10 @@
 //! The fleet on a real `redis-server`, started by the tests themselves; its scenarios with real processes.
 #![cfg(unix)]
 
+mod groups;
 mod leases;
+mod outages;
+mod refusals;
 mod scripts;
 mod support;
+mod writes;

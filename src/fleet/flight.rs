@@ -1,0 +1,298 @@
+//! One flight in the fleet: boarding it, and landing it. The protocol, without anybody's types.
+//!
+//! ```text
+//! JOIN ─┬─ lead ───▶ run ─▶ FINISH (outcome) or RELEASE (panic, nothing to share)
+//!       ├─ follow ─▶ sleep ─┬─ outcome in the message            ─▶ done
+//!       │                   ├─ notice: fetch it with a JOIN       ─▶ done
+//!       │                   ├─ oversize                           ─▶ run alone
+//!       │                   ├─ again (the leader gave up)         ─▶ JOIN
+//!       │                   └─ the record's time is over, or messages may have been lost ─▶ JOIN, asking for it
+//!       └─ wait (fresh: the flight in the air is too old) ─▶ sleep until it ends ─▶ JOIN, for flights after it
+//! ```
+
+use super::FleetError;
+use super::clock::Moment;
+use super::commander::Ticket;
+use super::core::{Core, jitter};
+use super::held::Held;
+use super::keeper::millis;
+use super::keys::Names;
+use super::mailbox::Mail;
+use super::reply::{Finished, Joined, parse_finished, parse_flag, parse_joined};
+use super::scripts::{FINISH, JOIN, RELEASE, Request};
+use super::token::Token;
+use crate::sync::{Arc, Duration, Instant, after};
+
+/// Outcomes up to this size come with the message.
+const INLINE: u64 = 8 << 10;
+
+/// How a group wants its flights.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) ttl: Duration,
+    pub(crate) renew: bool,
+    pub(crate) reuse: Duration,
+    pub(crate) linger: Duration,
+    pub(crate) max_result: usize,
+}
+
+/// How a call got aboard.
+pub(crate) enum Boarded {
+    Lead(Flight),
+    /// Somebody else's outcome, as it was sealed.
+    Landed(Vec<u8>),
+    /// There is an outcome, too large to share.
+    Alone,
+}
+
+/// Boards the fleet's flight.
+pub(crate) fn board(
+    core: &Arc<Core>,
+    names: &Names,
+    settings: &Settings,
+    fresh: bool,
+    deadline: Option<Instant>,
+) -> Result<Boarded, FleetError> {
+    let token = core.mint.token();
+    let letterbox = core.room.open(&token);
+    let counters = &core.counters;
+    // The flight to ask the outcome of; which flights will do; whether the followed leader vanished without a word,
+    // and whether an outcome that is found had been announced.
+    let (mut followed, mut which, mut vanished, mut announced) = (0, Which::from(fresh), false, false);
+    loop {
+        let sent = Moment::now();
+        let (flight, left, young) = match ask(core, names, settings, &token, followed, which, deadline)? {
+            Joined::Lead { flight } => {
+                counters.led.add(1);
+                counters.takeovers.add(u64::from(vanished));
+                return Ok(Boarded::Lead(Flight::new(core, names, settings, token, flight, sent)));
+            }
+            Joined::Outcome { outcome, .. } => {
+                if announced { &counters.followed_fetched } else { &counters.followed_polled }.add(1);
+                return Ok(Boarded::Landed(outcome));
+            }
+            Joined::Done { outcome } => {
+                counters.hits.add(1);
+                return Ok(Boarded::Landed(outcome));
+            }
+            Joined::Follow { flight, left } => (flight, left, true),
+            Joined::Wait { flight, left } => (flight, left, false),
+        };
+        if young {
+            followed = flight;
+        } else {
+            which = Which::After(flight);
+        }
+        let alarm = after(left + jitter(settings.ttl));
+        let until = match (alarm, deadline) {
+            (Some(alarm), Some(deadline)) => Some(alarm.min(deadline)),
+            (alarm, deadline) => alarm.or(deadline),
+        };
+        (vanished, announced) = (false, false);
+        match letterbox.wait(until) {
+            Some(Mail::Outcome { outcome, .. }) => {
+                counters.followed_inline.add(1);
+                return Ok(Boarded::Landed(outcome));
+            }
+            Some(Mail::Notice { flight }) => {
+                followed = flight;
+                announced = true;
+            }
+            Some(Mail::Oversize { .. }) => return Ok(Boarded::Alone),
+            Some(Mail::Again) => {}
+            Some(Mail::Lost) => vanished = true,
+            None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => return Err(FleetError::TimedOut),
+            None => vanished = true,
+        }
+    }
+}
+
+/// Which flights of others a call may follow.
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    Any,
+    None,
+    After(u64),
+}
+
+impl From<bool> for Which {
+    fn from(fresh: bool) -> Self {
+        if fresh { Self::None } else { Self::Any }
+    }
+}
+
+fn ask(
+    core: &Arc<Core>,
+    names: &Names,
+    settings: &Settings,
+    token: &Token,
+    followed: u64,
+    which: Which,
+    deadline: Option<Instant>,
+) -> Result<Joined, FleetError> {
+    let request = Request::new(&JOIN)
+        .key(names.record())
+        .key(names.last_fence())
+        .key(names.outcome(followed))
+        .token(token)
+        .number(millis(settings.ttl))
+        .arg(core.inbox.as_str())
+        .number(followed);
+    let request = match which {
+        Which::Any => request.arg("any"),
+        Which::None => request.arg("fresh"),
+        Which::After(flight) => request.number(flight),
+    };
+    match core.commander.call(request, deadline) {
+        Ok(answer) => parse_joined(answer.value),
+        Err(failure) => {
+            // It may have made this token the leader: nobody would ever land that flight.
+            if failure.perhaps_done {
+                core.commander.post(release(names, token), Core::surely_over(settings.ttl));
+            }
+            Err(failure.error)
+        }
+    }
+}
+
+fn release(names: &Names, token: &Token) -> Request {
+    Request::new(&RELEASE).key(names.record()).token(token)
+}
+
+/// A flight this process leads. Dropped without a landing, as by a panic, it tells its followers to ask again.
+pub(crate) struct Flight {
+    core: Arc<Core>,
+    names: Names,
+    settings: Settings,
+    held: Arc<Held>,
+    kept: u64,
+    landed: bool,
+}
+
+/// What a leader has for its followers.
+pub(crate) enum Shared {
+    Outcome {
+        sealed: Vec<u8>,
+        reusable: bool,
+    },
+    /// Nothing: they are to run their own, one of them leading.
+    Nothing,
+}
+
+impl Flight {
+    fn new(core: &Arc<Core>, names: &Names, settings: &Settings, token: Token, fence: u64, sent: Moment) -> Self {
+        let held = Arc::new(Held::new(names.record(), token, fence, settings.ttl, settings.renew, sent));
+        Self {
+            core: Arc::clone(core),
+            names: names.clone(),
+            settings: *settings,
+            kept: core.keeper.add(&held),
+            held,
+            landed: false,
+        }
+    }
+
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
+    /// Queues the landing, so that it goes before anything this process asks later; [`Finishing::settle`] sends it.
+    pub(crate) fn land(mut self, shared: Shared) -> Finishing {
+        self.landed = true;
+        self.core.keeper.remove(self.kept);
+        self.held.end();
+        let (request, kind) = match shared {
+            Shared::Nothing => (release(&self.names, &self.held.token), Landing::Released),
+            Shared::Outcome { sealed, reusable } => {
+                let oversize = sealed.len() > self.settings.max_result;
+                let reuse = if reusable && !self.settings.reuse.is_zero() { millis(self.settings.reuse) } else { 0 };
+                let request = Request::new(&FINISH)
+                    .key(self.names.record())
+                    .key(self.names.last_fence())
+                    .key(self.names.outcome(self.held.fence))
+                    .token(&self.held.token)
+                    .arg(if oversize { Vec::new() } else { sealed })
+                    .number(millis(self.settings.linger))
+                    .number(INLINE)
+                    .number(reuse)
+                    .arg(if oversize { "x" } else { "" });
+                (request, Landing::Finished)
+            }
+        };
+        let ticket = self.core.commander.queue(request, Some(self.held.deadline()));
+        Finishing { core: Arc::clone(&self.core), held: Arc::clone(&self.held), ticket: Some(ticket), kind }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.landed {
+            self.core.keeper.remove(self.kept);
+            self.held.end();
+            self.core.commander.post(release(&self.names, &self.held.token), self.held.deadline());
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Landing {
+    Finished,
+    Released,
+}
+
+/// A landing on its way to the server.
+pub(crate) struct Finishing {
+    core: Arc<Core>,
+    held: Arc<Held>,
+    ticket: Option<Ticket>,
+    kind: Landing,
+}
+
+/// How a landing went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// The record had gone to somebody else, or may have.
+    pub(crate) stale: bool,
+    /// Other processes got the outcome.
+    pub(crate) shared: bool,
+}
+
+impl Finishing {
+    /// Sees the landing through, until `deadline` at most.
+    pub(crate) fn settle(mut self, deadline: Option<Instant>) -> Settled {
+        let Some(ticket) = self.ticket.take() else { return Settled { stale: false, shared: false } };
+        let over = || self.held.deadline().has_passed();
+        let (stale, shared) = match self.core.commander.wait(ticket, deadline) {
+            Ok(answer) => match self.kind {
+                Landing::Finished => match parse_finished(&answer.value) {
+                    Ok(Finished::Landed { waiters }) => (false, waiters > 0),
+                    // Sent twice: the first may have done it, if nobody has come since.
+                    Ok(Finished::Stale { last_fence }) if answer.resent => {
+                        (over() || last_fence != self.held.fence, true)
+                    }
+                    _ => (true, false),
+                },
+                Landing::Released => match parse_flag(&answer.value) {
+                    Ok(false) if answer.resent => (over(), false),
+                    Ok(released) => (!released, false),
+                    Err(_) => (true, false),
+                },
+            },
+            // The server could not say: what this process knows itself must do.
+            Err(_) => (over(), false),
+        };
+        if stale {
+            self.core.counters.stale_finishes.add(1);
+        }
+        Settled { stale, shared }
+    }
+}
+
+impl Drop for Finishing {
+    fn drop(&mut self) {
+        // A panic between landing and settling: the commander's own thread sends it.
+        if self.ticket.is_some() {
+            self.core.commander.ring();
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The server goes away, comes back, stops answering, forgets, cuts answers off.
+
+use crate::support::{Server, until, watched};
+use flight_group::Error;
+use flight_group::fleet::{Fleet, FleetError, FleetGroup, Json};
+use redis::Commands;
+use rustix::process::Signal;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+type Group = FleetGroup<u32, u32, String>;
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn without_a_server_each_process_flies_alone_and_collapses_its_own() {
+    watched("down", || {
+        let mut server = Server::start();
+        let fleet = Fleet::connect(&server.url()).unwrap();
+        let group: Group = fleet.group("g");
+        let strict: Group = fleet.group_with("g", Json::new()).refuse_when_unavailable(true).build().unwrap();
+        assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
+        server.kill();
+
+        let runs = AtomicUsize::new(0);
+        std::thread::scope(|s| {
+            for _ in 0..8 {
+                s.spawn(|| {
+                    let landing = group.try_work(&1, || {
+                        runs.fetch_add(1, Ordering::SeqCst);
+                        until("the others follow", || group.followers(&1) == 7);
+                        Ok(2)
+                    });
+                    assert_eq!(landing, Ok(2));
+                });
+            }
+        });
+        assert_eq!(runs.into_inner(), 1);
+        assert!(fleet.stats().unavailable >= 1);
+        assert!(fleet.outage().is_some_and(|reason| reason.is_unavailable()));
+        assert!(matches!(strict.try_work(&1, || Ok(3)), Err(Error::Fleet(FleetError::Unavailable { .. }))));
+        assert!(fleet.lease("l").acquire().unwrap_err().is_unavailable());
+        assert!(fleet.lease("l").acquire_timeout(LONG).unwrap_err().is_unavailable());
+
+        server.launch();
+        until("the fleet is asked again", || fleet.outage().is_none());
+        let led = fleet.stats().led;
+        assert_eq!(group.try_work(&1, || Ok(4)), Ok(4));
+        assert_eq!(fleet.stats().led, led + 1);
+        assert!(fleet.stats().reconnects >= 1);
+        drop(fleet.lease("l").acquire().unwrap());
+    });
+}
+
+#[test]
+fn a_process_may_start_before_its_server() {
+    watched("early start", || {
+        let mut server = Server::start();
+        server.kill();
+        assert!(Fleet::connect(&server.url()).unwrap_err().is_unavailable());
+        let fleet = Fleet::builder(&server.url()).allow_unreachable(true).connect().unwrap();
+        let group: Group = fleet.group("g");
+        assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
+        server.launch();
+        until("it flies in the fleet", || group.try_work(&1, || Ok(1)) == Ok(1) && fleet.stats().led > 0);
+    });
+}
+
+#[test]
+fn a_server_that_stops_answering_holds_nobody_past_his_deadline() {
+    watched("stalled", || {
+        let server = Server::start();
+        let fleet = Fleet::builder(&server.url()).command_timeout(Duration::from_millis(400)).connect().unwrap();
+        let group: Group = fleet.group("g");
+        assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
+        server.signal(Signal::STOP);
+        // Shorter than what reading an answer may take: somebody else has to do the reading.
+        let start = Instant::now();
+        assert_eq!(group.call(&1).timeout(Duration::from_millis(50)).run(|| Ok(2)), Err(Error::TimedOut));
+        let waited = start.elapsed();
+        // A bound far above scheduling noise, and below what the commander's own patience would be.
+        assert!(waited < Duration::from_millis(350), "{waited:?} instead of 50 ms");
+        // Without a deadline it flies alone after a while, and then at once.
+        assert_eq!(group.try_work(&1, || Ok(3)), Ok(3));
+        assert!(fleet.lease("l").acquire().unwrap_err().is_unavailable());
+        server.signal(Signal::CONT);
+        until("it is asked again", || group.try_work(&1, || Ok(4)) == Ok(4) && fleet.outage().is_none());
+        // What was given up meanwhile was also ended: nobody holds the record.
+        until("no orphan is left", || server.raw().exists::<_, bool>("{flight:g:g:1}:f").is_ok_and(|there| !there));
+    });
+}
+
+#[test]
+fn a_server_restarted_empty_under_load_forgets_holders_but_no_call_hangs() {
+    watched("restart", || {
+        let mut server = Server::start();
+        let fleets: Vec<_> =
+            (0..3).map(|_| Fleet::builder(&server.url()).ttl(Duration::from_millis(500)).connect().unwrap()).collect();
+        let (stop, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|s| {
+            for fleet in &fleets {
+                let group: Group = fleet.group("g");
+                for n in 0..3 {
+                    let (group, stop, calls) = (group.clone(), &stop, &calls);
+                    s.spawn(move || {
+                        while !stop.load(Ordering::Relaxed) {
+                            assert_eq!(group.try_work(&n, || Ok(n)), Ok(n));
+                            calls.fetch_add(1, Ordering::Relaxed);
+                        }
+                    });
+                }
+            }
+            let more = |n: usize| {
+                let before = calls.load(Ordering::Relaxed);
+                until("calls go on", || calls.load(Ordering::Relaxed) > before + n);
+            };
+            for _ in 0..3 {
+                more(300);
+                server.kill();
+                more(300);
+                server.launch();
+                until("all are back", || fleets.iter().all(|fleet| fleet.outage().is_none()));
+            }
+            more(300);
+            stop.store(true, Ordering::Relaxed);
+        });
+        for fleet in &fleets {
+            assert!(fleet.stats().reconnects >= 3);
+            assert_eq!((fleet.holding(), fleet.waiting()), (0, 0));
+        }
+    });
+}
+
+#[test]
+fn a_lease_whose_server_forgot_it_is_lost() {
+    watched("forgotten", || {
+        let mut server = Server::start();
+        let fleet = Fleet::builder(&server.url()).ttl(Duration::from_millis(400)).connect().unwrap();
+        let lease = fleet.lease("l").acquire().unwrap();
+        let (lost, told) = mpsc::channel();
+        lease.on_lost(move || lost.send(()).unwrap());
+        server.kill();
+        server.launch();
+        told.recv_timeout(LONG).unwrap();
+        assert!(lease.is_lost());
+        assert_eq!(lease.release(), Err(FleetError::Lost));
+    });
+}
+
+#[test]
+fn a_lease_outlives_an_outage_shorter_than_its_time_to_live() {
+    watched("short outage", || {
+        let server = Server::start();
+        let fleet = Fleet::builder(&server.url())
+            .ttl(Duration::from_secs(6))
+            .command_timeout(Duration::from_millis(200))
+            .connect()
+            .unwrap();
+        let lease = fleet.lease("l").acquire().unwrap();
+        server.signal(Signal::STOP);
+        // Long enough for renewals to fail.
+        until("a renewal was due and failed", || lease.remaining() < Duration::from_millis(3200));
+        server.signal(Signal::CONT);
+        until("it is renewed", || lease.remaining() > Duration::from_secs(5));
+        lease.release().unwrap();
+    });
+}
+
+#[test]
+fn scripts_the_server_forgot_are_sent_again() {
+    watched("script flush", || {
+        let server = Server::start();
+        let fleet = Fleet::connect(&server.url()).unwrap();
+        let group: Group = fleet.group("g");
+        for n in 0..5 {
+            redis::cmd("SCRIPT").arg("FLUSH").exec(&mut server.raw()).unwrap();
+            assert_eq!(group.try_work(&n, || Ok(n)), Ok(n));
+            fleet.lease("l").acquire().unwrap().release().unwrap();
+        }
+        assert_eq!((fleet.stats().led, fleet.stats().unavailable), (5, 0));
+    });
+}
+
+/// Kills the connections that bring outcomes, again and again, while outcomes are on their way.
+#[test]
+fn killed_subscribers_lose_no_outcome() {
+    watched("subscribers killed", || {
+        let server = Server::start();
+        let fleets: Vec<_> = (0..2).map(|_| Fleet::connect(&server.url()).unwrap()).collect();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                let mut raw = server.raw();
+                while !stop.load(Ordering::Relaxed) {
+                    let _: u64 = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("pubsub").query(&mut raw).unwrap();
+                    let before: u64 = fleets.iter().map(|fleet| fleet.stats().reconnects).sum();
+                    until("somebody is back, or all is done", || {
+                        stop.load(Ordering::Relaxed)
+                            || fleets.iter().map(|fleet| fleet.stats().reconnects).sum::<u64>() > before
+                    });
+                }
+            });
+            let workers: Vec<_> = fleets
+                .iter()
+                .map(|fleet| {
+                    let group: Group = fleet.group("g");
+                    s.spawn(move || {
+                        for n in 0..300 {
+                            let start = Instant::now();
+                            assert_eq!(group.try_work(&(n % 3), || Ok(n % 3)), Ok(n % 3));
+                            // Far below the time to live: a lost message is asked for at once, not at the end.
+                            assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+                        }
+                    })
+                })
+                .collect();
+            for worker in workers {
+                worker.join().unwrap();
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(fleets.iter().map(Fleet::waiting).sum::<usize>(), 0);
+    });
+}
