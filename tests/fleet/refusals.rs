@@ -66,8 +66,8 @@ fn the_documented_acl_line_is_enough_and_necessary() {
         assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
         assert_eq!(fleet.stats().led, 1);
         let lease = fleet.lease("l").acquire().unwrap();
-        let before = lease.remaining();
-        until("it is renewed", || lease.remaining() > before);
+        let mut before = lease.remaining();
+        until("it is renewed", || lease.remaining() > std::mem::replace(&mut before, lease.remaining()));
         lease.release().unwrap();
 
         let fleet = Fleet::connect(&url("least")).unwrap();
