@@ -166,7 +166,7 @@ impl Commander {
     pub(crate) fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Outcome {
         let seat = ticket.seat;
         // Two tries, and the connecting between them.
-        let patience = after(self.timeout * 3);
+        let patience = after(self.timeout.saturating_mul(3));
         let limit = match (deadline, patience) {
             (Some(deadline), Some(patience)) => Some(deadline.min(patience)),
             (deadline, patience) => deadline.or(patience),
@@ -182,7 +182,8 @@ impl Commander {
             }
             if state.ready() {
                 // Writing may take one timeout, and reading another.
-                if limit.is_none_or(|limit| Instant::now() + self.timeout * 2 <= limit) {
+                let needed = after(self.timeout.saturating_mul(2));
+                if limit.is_none_or(|limit| needed.is_some_and(|needed| needed <= limit)) {
                     state = self.combine(state);
                     continue;
                 }

@@ -20,6 +20,8 @@ mod keeper;
 mod keys;
 mod lease;
 mod mailbox;
+#[cfg(all(test, flight_group_shuttle))]
+mod model;
 mod per_process;
 mod reply;
 mod scripts;
