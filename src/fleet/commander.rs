@@ -176,9 +176,7 @@ impl Commander {
         let mut state = self.state.lock();
         loop {
             if let Some(outcome) = seat.outcome.get() {
-                let outcome = outcome.clone();
-                self.hand_over(&mut state);
-                return outcome;
+                return outcome.clone();
             }
             if state.ready() {
                 // Writing may take one timeout, and reading another.

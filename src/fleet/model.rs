@@ -144,7 +144,7 @@ fn everyone_gets_his_own_answer() {
 fn a_landing_goes_before_what_is_asked_later_though_connections_break() {
     explore(|| {
         let server = Arc::new(Server::default());
-        *server.breaks.lock().unwrap() = vec![2, 1];
+        *server.breaks.lock().unwrap() = vec![2, 1, 1];
         let (commander, own) = commander(&server, FOR_EVER);
         let others: Vec<_> = (0..2)
             .map(|n| {
@@ -234,6 +234,46 @@ fn deadlines_strand_nobody_else() {
                         Ok(answer) => assert_eq!(answer.value, Value::SimpleString(name)),
                         Err(failure) => assert!(failure.perhaps_done || server.times(&name) == 0),
                     }
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        commander.stop();
+        own.join().unwrap();
+    });
+}
+
+#[test]
+fn a_promise_nobody_waits_for_is_delivered_though_nobody_else_calls() {
+    explore(|| {
+        let server = Arc::new(Server::default());
+        let (commander, own) = commander(&server, FOR_EVER);
+        assert!(commander.call(request("first"), None).is_ok());
+        commander.post(request("release"), Moment::NEVER);
+        // A livelock, if it never is: shuttle counts the steps.
+        while server.times("release") == 0 {
+            thread::yield_now();
+        }
+        commander.stop();
+        own.join().unwrap();
+    });
+}
+
+/// The turn to combine may be given to somebody at the very moment he gives up.
+#[test]
+fn who_gives_up_passes_the_turn_on() {
+    explore(|| {
+        let server = Arc::new(Server::default());
+        let (commander, own) = commander(&server, FOR_EVER);
+        let callers: Vec<_> = (0..4)
+            .map(|n| {
+                let commander = Arc::clone(&commander);
+                thread::spawn(move || {
+                    let deadline = if n < 2 { after(Duration::from_secs(100)) } else { None };
+                    let outcome = commander.call(request(&n.to_string()), deadline);
+                    assert!(outcome.is_ok() || deadline.is_some());
                 })
             })
             .collect();
