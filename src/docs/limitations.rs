@@ -57,7 +57,8 @@
 //!
 //! # More than one process
 //!
-//! Each process collapses its own calls only.
+//! Each process collapses its own calls only. With the feature `redis` the module `fleet` does it for many; what that can
+//! and cannot promise is on its own page, `docs::fleet`.
 //!
 //! # Where it does not pay
 //!

@@ -92,7 +92,7 @@ pub(crate) struct Commander {
     connections: AtomicU64,
 }
 
-/// A request that was queued; [`wait`](Self::wait) sees it through.
+/// A request that was queued; [`Commander::wait`] sees it through.
 #[derive(Debug)]
 #[must_use = "a request nobody waits for is sent only when somebody else sends his"]
 pub(crate) struct Ticket {

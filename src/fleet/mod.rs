@@ -3,6 +3,12 @@
 //! Where a program outgrows one process, the same rule holds across the fleet: *a read boards the flight that is
 //! already in the air, a write boards the next one*. Each process's threads are collapsed by a local group first, so
 //! that a process sends one question however many of its threads ask.
+//!
+//! * [`FleetGroup`], for reads: one flight in the fleet, its outcome pushed to every process that waits for it.
+//! * [`FleetWriteGroup`], for writes: one process at a time, each collapsing its own.
+//! * [`Lease`], for everything else: one holder, first come, first served, with a fence and a loss signal.
+//!
+//! What is guaranteed, what cannot be, and what to give your Redis: [`docs::fleet`](crate::docs::fleet).
 
 mod breaker;
 mod clock;
