@@ -16,6 +16,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 type Group = FleetGroup<u64, u64, String>;
+type Part = fn(&Bench);
 
 fn main() {
     if let Ok(role) = std::env::var("FLEET_ROLE") {
@@ -36,7 +37,7 @@ fn main() {
     };
     let server = Server::start();
     let bench = Bench { url: server.url.clone(), time: Duration::from_secs_f64(seconds) };
-    let parts: [(&str, fn(&Bench)); 6] = [
+    let parts: [(&str, Part); 6] = [
         ("pairs", Bench::pairs),
         ("flights", Bench::flights),
         ("latency", Bench::latency),

@@ -1,0 +1,44 @@
+//! A Redis: the one given, or one of our own.
+
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) struct Server {
+    child: Option<Child>,
+    pub(crate) url: String,
+}
+
+pub(crate) fn start(given: Option<&str>) -> Result<Server, String> {
+    if let Some(url) = given {
+        return Ok(Server { child: None, url: url.to_owned() });
+    }
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .map_err(|error| format!("no free port on the loopback: {error}"))?
+        .port();
+    let child = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(|error| {
+            format!("no redis-server ({error}): install it, e.g. `apt-get install redis-server`, or give --redis")
+        })?;
+    let server = Server { child: Some(child), url: format!("redis://127.0.0.1:{port}/") };
+    let begin = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        if begin.elapsed() > Duration::from_secs(10) {
+            return Err(format!("redis-server does not listen on port {port} after 10 s"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(server)
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = (child.kill(), child.wait());
+        }
+    }
+}
