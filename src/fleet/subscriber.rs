@@ -66,6 +66,8 @@ impl Subscriber {
             let before = self.state.lock().subscriptions;
             let ended = caught(|| self.listen(address, inbox, idle, room))
                 .unwrap_or_else(|_| Err(address.unavailable("the redis driver panicked")));
+            // They ask over the other connection: for what was lost, or to learn that the server is away.
+            room.deliver_lost();
             let mut state = self.state.lock();
             if let Err(failure) = ended {
                 state.failure = Some(failure);

@@ -166,7 +166,7 @@ fn a_failover_that_lost_the_write_still_gives_a_greater_fence() {
         let (primary, promoted) = (Server::start(), Server::start());
         let proxy = Proxy::to(primary.port());
         let fleet = |ttl| Fleet::builder(&proxy.url()).ttl(ttl).connect().unwrap();
-        let (one, other) = (fleet(Duration::from_millis(600)), fleet(Duration::from_millis(600)));
+        let (one, other) = (fleet(Duration::from_millis(1500)), fleet(Duration::from_millis(1500)));
         let first = one.lease("l").acquire().unwrap();
         let (lost, told) = mpsc::channel();
         first.on_lost(move || lost.send(()).unwrap());

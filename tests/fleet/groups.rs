@@ -5,6 +5,7 @@ use crate::support::{Server, until, watched};
 use flight_group::fleet::{Fleet, FleetError, FleetGroup, Json, JsonValues, Raw};
 use flight_group::{Error, Landing, Role};
 use redis::Commands;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -235,6 +236,67 @@ fn a_fresh_call_gets_a_flight_that_started_after_it() {
     });
 }
 
+/// What a `fresh` call returns is never from before the write that preceded it, whoever in the fleet reads meanwhile.
+#[test]
+fn a_fresh_call_sees_the_write_before_it() {
+    watched("fresh after writes", || {
+        let server = Server::start();
+        let fleets: Vec<_> = (0..3).map(|_| Fleet::connect(&server.url()).unwrap()).collect();
+        let database = AtomicU64::new(0);
+        let old_was_shared = AtomicU64::new(0);
+        std::thread::scope(|s| {
+            for fleet in &fleets {
+                let group: FleetGroup<u32, u64, String> = fleet.group("g");
+                for thread in 0..4 {
+                    let (group, database, old_was_shared) = (group.clone(), &database, &old_was_shared);
+                    s.spawn(move || {
+                        for _ in 0..60 {
+                            let written = database.fetch_add(1, Ordering::SeqCst) + 1;
+                            let read = || {
+                                let seen = database.load(Ordering::SeqCst);
+                                std::thread::yield_now();
+                                Ok(seen)
+                            };
+                            if thread % 2 == 0 {
+                                let landing = group.call(&1).fresh().run(read).unwrap();
+                                assert!(landing.value >= written, "{} after writing {written}", landing.value);
+                            } else {
+                                let stale = group.try_work(&1, read).unwrap() < written;
+                                old_was_shared.fetch_add(u64::from(stale), Ordering::Relaxed);
+                            }
+                        }
+                    });
+                }
+            }
+        });
+        // Without this the test would prove nothing: plain reads did board flights from before their write.
+        assert!(old_was_shared.into_inner() > 0);
+    });
+}
+
+/// A group kept by nobody keeps nothing: no connection, so no thread that reads one.
+#[test]
+fn the_last_handle_ends_the_connections() {
+    watched("ends", || {
+        let server = Server::start();
+        let ours = || {
+            let clients: String = redis::cmd("CLIENT").arg("LIST").query(&mut server.raw()).unwrap();
+            clients.lines().count() - 1
+        };
+        let fleet = Fleet::connect(&server.url()).unwrap();
+        let group: Group = fleet.group("g");
+        let lease = fleet.lease("l").acquire().unwrap();
+        assert_eq!(ours(), 2);
+        drop(fleet);
+        assert_eq!(group.try_work(&1, || Ok("still here".into())), Ok("still here".into()));
+        drop(group);
+        assert!(!lease.is_lost());
+        assert_eq!(ours(), 2);
+        drop(lease);
+        until("all connections are closed", || ours() == 0);
+    });
+}
+
 #[test]
 fn the_reuse_window_serves_newcomers_but_no_fresh_call() {
     watched("reuse", || {
@@ -302,7 +364,7 @@ fn waiting_for_oneself_is_refused() {
 fn a_closure_sees_its_fence_and_its_loss() {
     watched("fence", || {
         let server = Server::start();
-        let fleet = Fleet::builder(&server.url()).ttl(Duration::from_millis(300)).connect().unwrap();
+        let fleet = Fleet::builder(&server.url()).ttl(Duration::from_secs(1)).connect().unwrap();
         let group: Group = fleet.group("g");
         let mut fences = Vec::new();
         for _ in 0..3 {

@@ -7,7 +7,7 @@ use redis::Commands;
 use rustix::process::Signal;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 type Group = FleetGroup<u32, u32, String>;
 
@@ -71,23 +71,28 @@ fn a_process_may_start_before_its_server() {
 fn a_server_that_stops_answering_holds_nobody_past_his_deadline() {
     watched("stalled", || {
         let server = Server::start();
-        let fleet = Fleet::builder(&server.url()).command_timeout(Duration::from_millis(400)).connect().unwrap();
+        let fleet = Fleet::builder(&server.url()).command_timeout(Duration::from_secs(2)).connect().unwrap();
         let group: Group = fleet.group("g");
         assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
         server.signal(Signal::STOP);
-        // Shorter than what reading an answer may take: somebody else has to do the reading.
-        let start = Instant::now();
-        assert_eq!(group.call(&1).timeout(Duration::from_millis(50)).run(|| Ok(2)), Err(Error::TimedOut));
-        let waited = start.elapsed();
-        // A bound far above scheduling noise, and below what the commander's own patience would be.
-        assert!(waited < Duration::from_millis(350), "{waited:?} instead of 50 ms");
-        // Without a deadline it flies alone after a while, and then at once.
-        assert_eq!(group.try_work(&1, || Ok(3)), Ok(3));
+        let patient_is_back = AtomicBool::new(false);
+        std::thread::scope(|s| {
+            // Without a deadline a call flies alone when the answer has been awaited long enough, ..
+            s.spawn(|| {
+                assert_eq!(group.try_work(&1, || Ok(3)), Ok(3));
+                patient_is_back.store(true, Ordering::SeqCst);
+            });
+            // .. and one with a deadline shorter than that does not wait as long: somebody else does the reading.
+            assert_eq!(group.call(&2).timeout(Duration::from_millis(50)).run(|| Ok(2)), Err(Error::TimedOut));
+            assert!(!patient_is_back.load(Ordering::SeqCst), "it waited as long as one without a deadline");
+        });
         assert!(fleet.lease("l").acquire().unwrap_err().is_unavailable());
         server.signal(Signal::CONT);
         until("it is asked again", || group.try_work(&1, || Ok(4)) == Ok(4) && fleet.outage().is_none());
         // What was given up meanwhile was also ended: nobody holds the record.
-        until("no orphan is left", || server.raw().exists::<_, bool>("{flight:g:g:1}:f").is_ok_and(|there| !there));
+        until("no orphan is left", || {
+            server.raw().exists::<_, u8>(&["{flight:g:g:1}:f", "{flight:g:g:2}:f"]).is_ok_and(|there| there == 0)
+        });
     });
 }
 
@@ -187,7 +192,9 @@ fn scripts_the_server_forgot_are_sent_again() {
 fn killed_subscribers_lose_no_outcome() {
     watched("subscribers killed", || {
         let server = Server::start();
-        let fleets: Vec<_> = (0..2).map(|_| Fleet::connect(&server.url()).unwrap()).collect();
+        // A message that stays lost costs a time to live, longer than this test is given.
+        let fleet = || Fleet::builder(&server.url()).ttl(Duration::from_secs(300)).connect().unwrap();
+        let fleets = [fleet(), fleet()];
         let stop = AtomicBool::new(false);
         std::thread::scope(|s| {
             s.spawn(|| {
@@ -207,10 +214,7 @@ fn killed_subscribers_lose_no_outcome() {
                     let group: Group = fleet.group("g");
                     s.spawn(move || {
                         for n in 0..300 {
-                            let start = Instant::now();
                             assert_eq!(group.try_work(&(n % 3), || Ok(n % 3)), Ok(n % 3));
-                            // Far below the time to live: a lost message is asked for at once, not at the end.
-                            assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
                         }
                     })
                 })

@@ -61,7 +61,7 @@ fn the_documented_acl_line_is_enough_and_necessary() {
         setuser("least", &without);
 
         let url = |user: &str| format!("redis://{user}:secret@127.0.0.1:{}/", server.port());
-        let fleet = Fleet::builder(&url("fleet")).ttl(Duration::from_millis(300)).connect().unwrap();
+        let fleet = Fleet::builder(&url("fleet")).ttl(Duration::from_secs(1)).connect().unwrap();
         let group: FleetGroup<u8, u8, String> = fleet.group("g");
         assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
         assert_eq!(fleet.stats().led, 1);
