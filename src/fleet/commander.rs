@@ -24,7 +24,7 @@ use super::FleetError;
 use super::breaker::Breaker;
 use super::clock::Moment;
 use super::scripts::Request;
-use super::wire::{Connect, Wire, explain, is_passing};
+use super::wire::{Connect, NO_ANSWER, Wire, explain, is_passing};
 use crate::engine::panics::caught;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Duration, Instant, Mutex, MutexGuard, OnceCell, after, wait_until};
@@ -97,6 +97,7 @@ pub(crate) struct Commander {
 #[must_use = "a request nobody waits for is sent only when somebody else sends his"]
 pub(crate) struct Ticket {
     seat: Arc<Seat>,
+    promise: bool,
 }
 
 impl Commander {
@@ -147,7 +148,7 @@ impl Commander {
             _ => state.queue.push_back(entry),
         }
         drop(state);
-        Ticket { seat }
+        Ticket { seat, promise: promise.is_some() }
     }
 
     /// Queues a promise that nobody waits for; the commander's own thread delivers it.
@@ -164,7 +165,7 @@ impl Commander {
 
     /// Waits for the answer to a queued request, combining if the connection is free.
     pub(crate) fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Outcome {
-        let seat = ticket.seat;
+        let Ticket { seat, promise } = ticket;
         // Two tries, and the connecting between them.
         let patience = after(self.timeout.saturating_mul(3));
         let limit = match (deadline, patience) {
@@ -177,6 +178,10 @@ impl Commander {
         loop {
             if let Some(outcome) = seat.outcome.get() {
                 return outcome.clone();
+            }
+            // A promise is kept when the server is back; nobody waits here for that.
+            if promise && let Some(reason) = state.breaker.refusal() {
+                return Err(Failure { error: reason.clone(), perhaps_done: true });
             }
             if state.ready() {
                 // Writing may take one timeout, and reading another.
@@ -209,7 +214,7 @@ impl Commander {
         };
         // It may have been woken to combine at the moment it gave up: somebody else has to.
         self.hand_over(&mut state);
-        let error = if own { FleetError::TimedOut } else { self.lost("the server did not answer in time") };
+        let error = if own { FleetError::TimedOut } else { self.lost(NO_ANSWER) };
         Failure { error, perhaps_done }
     }
 
@@ -382,12 +387,13 @@ impl State {
         !self.combining && self.wire.is_some() && !self.queue.is_empty()
     }
 
-    /// Fails all requests but the promises that are still worth something.
+    /// Fails all requests but the promises that are still worth something; who waits for one of those need not.
     fn refuse_all(&mut self, reason: &FleetError) {
         self.drop_stale_promises();
         let mut kept = VecDeque::new();
         for entry in std::mem::take(&mut self.queue) {
             if entry.promise.is_some() {
+                entry.seat.turn.notify_one();
                 kept.push_back(entry);
             } else {
                 let perhaps_done = entry.sent > 0;

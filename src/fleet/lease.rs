@@ -152,13 +152,21 @@ impl Wish<'_> {
     pub(crate) fn enqueue(self, deadline: Option<Instant>) -> Result<Lease, FleetError> {
         let token = self.core.mint.token();
         let letterbox = self.core.room.open(&token);
+        let mut queued = false;
         loop {
             let sent = Moment::now();
-            let (left, ahead) = match self.ask(&token, true, deadline)? {
+            let answer = self.ask(&token, true, deadline).inspect_err(|_| {
+                // Its place would hold up those behind it until its heartbeat runs out.
+                if queued {
+                    self.leave(&token);
+                }
+            });
+            let (left, ahead) = match answer? {
                 Acquired::Held { fence } => return Ok(self.held(token, fence, sent)),
                 Acquired::Queued { left, ahead } => (left, ahead),
                 Acquired::Busy => (Duration::ZERO, 1),
             };
+            queued = true;
             // A sign of life in good time; the first in the queue also looks when the holder's time is over.
             let mut pause = self.heartbeat() / 3;
             if ahead == 0 {
@@ -291,6 +299,8 @@ impl Lease {
                 false if answer.resent && !self.held.deadline().has_passed() => Ok(()),
                 false => Err(FleetError::Lost),
             },
+            // Nobody could say it more definitely: the record has ended by itself.
+            Err(_) if self.held.deadline().has_passed() => Err(FleetError::Lost),
             Err(failure) => Err(failure.error),
         }
     }

@@ -36,6 +36,14 @@ script!(RENEW, "renew");
 script!(RELEASE, "release");
 script!(ACQUIRE, "acquire");
 
+/// Calls of no effect, after which a server knows all scripts by their hashes.
+///
+/// Sent on every new connection: a pipeline in which one script is known and another is not would be executed out of
+/// order, and order is what keeps a landing before a newcomer's question. (SCRIPT LOAD would need one more permission.)
+pub(crate) fn introduction() -> Vec<Request> {
+    [&JOIN, &FINISH, &RENEW, &RELEASE, &ACQUIRE].into_iter().map(|script| Request::new(script)).collect()
+}
+
 /// One call of one script, ready to be sent any number of times.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {

@@ -88,14 +88,14 @@ impl Subscriber {
         let mut connection = address.open(idle)?;
         let mut channel = connection.as_pubsub();
         channel.subscribe(inbox).map_err(|error| address.explain(&error))?;
+        // Also after the first subscription: with `allow_unreachable` there may be waiters already.
+        room.deliver_lost();
         {
             let mut state = self.state.lock();
             state.subscriptions += 1;
             state.failure = None;
             self.bell.notify_all();
         }
-        // Also after the first subscription: an outcome may have been sent to a process that had not heard yet.
-        room.deliver_lost();
         while !self.stopped() {
             match channel.get_message() {
                 Ok(message) => {

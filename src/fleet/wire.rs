@@ -1,7 +1,7 @@
 //! The connection to the server, as the commander sees it; the real one and its error messages.
 
 use super::FleetError;
-use super::scripts::Request;
+use super::scripts::{Request, introduction};
 use crate::sync::{Arc, Duration, Instant};
 use redis::{ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, Value};
 
@@ -26,6 +26,8 @@ pub(crate) struct Address {
     server: String,
     timeout: Duration,
 }
+
+pub(crate) const NO_ANSWER: &str = "the server did not answer in time";
 
 const EXPECTED: &str = "redis://[user:password@]host[:port][/db], rediss://.. with a TLS feature, or unix:///path";
 
@@ -71,6 +73,9 @@ impl Address {
         if error.kind() == ErrorKind::AuthenticationFailed {
             return FleetError::AuthenticationFailed { server: self.server.clone() };
         }
+        if error.is_timeout() {
+            return self.unavailable(NO_ANSWER);
+        }
         match error.code() {
             Some(code) => explain(&self.server, "", code, error.detail().unwrap_or_default()),
             None => self.unavailable(error),
@@ -100,7 +105,18 @@ impl Connect for Address {
     fn connect(&self) -> Result<Box<dyn Wire>, FleetError> {
         let mut connection = self.open(self.timeout)?;
         self.check_version(&mut connection)?;
-        Ok(Box::new(Socket { connection }))
+        let mut socket = Socket { connection };
+        let introduction: Vec<_> = introduction().into_iter().map(|request| (Arc::new(request), true)).collect();
+        let (answers, broken) = socket.exchange(&introduction, self.timeout);
+        if let Some(reason) = broken {
+            return Err(self.unavailable(reason));
+        }
+        for answer in answers {
+            if let Value::ServerError(reply) = answer {
+                return Err(explain(&self.server, "", reply.code(), reply.details().unwrap_or_default()));
+            }
+        }
+        Ok(Box::new(socket))
     }
 
     fn server(&self) -> &str {
@@ -126,12 +142,12 @@ impl Wire for Socket {
         for n in 0..batch.len() {
             // The first answer has the whole budget, as set when the connection was made.
             if n > 0 && Instant::now() >= end {
-                return (answers, Some("the server did not answer in time".to_owned()));
+                return (answers, Some(NO_ANSWER.to_owned()));
             }
             match self.connection.recv_response() {
                 Ok(value) => answers.push(value),
                 Err(error) if error.is_timeout() => {
-                    return (answers, Some("the server did not answer in time".to_owned()));
+                    return (answers, Some(NO_ANSWER.to_owned()));
                 }
                 Err(error) => return (answers, Some(error.to_string())),
             }

@@ -71,7 +71,12 @@ fn a_process_may_start_before_its_server() {
 fn a_server_that_stops_answering_holds_nobody_past_his_deadline() {
     watched("stalled", || {
         let server = Server::start();
-        let fleet = Fleet::builder(&server.url()).command_timeout(Duration::from_secs(2)).connect().unwrap();
+        // A record that nobody ended would outlive this test.
+        let fleet = Fleet::builder(&server.url())
+            .ttl(Duration::from_secs(300))
+            .command_timeout(Duration::from_secs(2))
+            .connect()
+            .unwrap();
         let group: Group = fleet.group("g");
         assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
         server.signal(Signal::STOP);

@@ -4,6 +4,7 @@
 -- Returns  {'L', fence}          this token holds the lease
 --          {'Q', pttl, ahead}    in the queue, behind `ahead` others; pttl of the holder, 0 if there is none
 --          {'B', pttl}           not available now ('try')
+if #KEYS == 0 then return 0 end -- only to be known by its hash
 local token = ARGV[1]
 local record = redis.call('HMGET', KEYS[1], 't', 'i')
 local owner, id = record[1], record[2]

@@ -4,6 +4,7 @@
 --       6 'x' for an outcome too large to share: followers are told to run their own
 -- Returns  {1, waiters}   landed
 --          {0, fence}     the record is not this token's any more: nothing published; the last fence given
+if #KEYS == 0 then return 0 end -- only to be known by its hash
 local record = redis.call('HGETALL', KEYS[1])
 local owner, id, state
 local waiters = {}

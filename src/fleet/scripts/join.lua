@@ -7,6 +7,7 @@
 --          {'W', id, pttl}     registered, but this flight is too old to follow: its end will be told
 --          {'O', id, outcome}  the flight followed so far has ended: its outcome
 --          {'D', id, outcome}  a flight that ended within the reuse window
+if #KEYS == 0 then return 0 end -- only to be known by its hash
 local followed = ARGV[4]
 if followed ~= '0' then
   local outcome = redis.call('GET', KEYS[3])

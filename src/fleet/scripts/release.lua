@@ -2,6 +2,7 @@
 -- KEYS  1 record   and for a lease: 2 queue   3 heartbeats
 -- ARGV  1 token
 -- Returns  1, or 0 where the record is not this token's (any more)
+if #KEYS == 0 then return 0 end -- only to be known by its hash
 local token = ARGV[1]
 local released = 0
 local record = redis.call('HGETALL', KEYS[1])

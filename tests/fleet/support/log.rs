@@ -66,7 +66,10 @@ impl Log {
     pub(crate) fn read(&self) -> Vec<Record> {
         let mut text = String::new();
         File::open(&self.path).unwrap().read_to_string(&mut text).unwrap();
-        text.lines()
+        // A line across the edge of a page can be seen half written.
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        text[..whole]
+            .lines()
             .map(|line| {
                 let words: Vec<_> = line.split(' ').collect();
                 Record {
