@@ -2,8 +2,8 @@
 
 use crate::support::proxy::{Damage, Proxy};
 use crate::support::{Server, until, watched};
-use flight_group::Error;
 use flight_group::fleet::{Fleet, FleetError, FleetGroup};
+use flight_group::{Error, Role};
 use redis::Commands;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -22,12 +22,16 @@ struct Cut {
 
 impl Cut {
     fn start() -> Self {
+        Self::with(Duration::from_millis(1500), Duration::from_millis(250))
+    }
+
+    fn with(ttl: Duration, command_timeout: Duration) -> Self {
         let server = Server::start();
         let proxy = Proxy::to(server.port());
         let fleet = |url: &str| {
             Fleet::builder(url)
-                .ttl(Duration::from_millis(1500))
-                .command_timeout(Duration::from_millis(250))
+                .ttl(ttl)
+                .command_timeout(command_timeout)
                 .ping_interval(Duration::from_millis(100))
                 .connect()
                 .unwrap()
@@ -137,7 +141,8 @@ fn a_holder_cut_off_loses_its_lease_in_time_and_knows() {
 #[test]
 fn a_follower_cut_off_gets_the_outcome_when_it_is_back() {
     watched("follower cut off", || {
-        let cut = Cut::start();
+        // Longer than any cut on a busy machine: who gives the server up flies alone, which is another test.
+        let cut = Cut::with(Duration::from_secs(300), Duration::from_secs(30));
         let (leads, follows): (Group, Group) = (cut.direct.group("g"), cut.behind.group("g"));
         std::thread::scope(|s| {
             let (started, start) = mpsc::channel();
@@ -154,7 +159,14 @@ fn a_follower_cut_off_gets_the_outcome_when_it_is_back() {
             let follower = s.spawn(|| follows.call(&1).timeout(LONG).run(|| Ok(2)));
             assert_eq!(leader.join().unwrap(), Ok(1));
             cut.proxy.thaw();
-            assert_eq!(follower.join().unwrap().unwrap().value, 1);
+            let landing = follower.join().unwrap().unwrap();
+            let stats = cut.behind.stats();
+            match landing.role {
+                Role::Follower => assert_eq!((landing.value, stats.followed_polled, stats.led), (1, 1, 0)),
+                // The cut came before it had heard that it follows: it asked anew, and led the next flight.
+                Role::Leader => assert_eq!((landing.value, stats.led), (2, 1)),
+            }
+            assert_eq!(stats.unavailable, 0, "it did not fly alone");
         });
     });
 }
