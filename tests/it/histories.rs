@@ -321,8 +321,14 @@ fn check(writes: bool, settled: bool, cases: u32) {
     ];
     keep_quiet_about(&NUMBERS);
     // Threads race: a schedule that failed may pass the next time, and is worth nothing in a file.
-    let config =
-        ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 300, ..ProptestConfig::default() };
+    // A hang takes the watchdog's time at each step of shrinking.
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        max_shrink_time: 10_000,
+        ..ProptestConfig::default()
+    };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let result = runner.run(&schedules(writes, settled), |schedule| {
         let history = within(move || play(&schedule));
