@@ -31,7 +31,7 @@ pub(crate) trait Passenger<V, E>: Send {
 ///
 /// Handed to the closure given to [`GroupBuilder::executor`](crate::GroupBuilder::executor): run it on any thread,
 /// now or later. Dropping it unrun abandons the flight: its receivers get
-/// [`Error::Abandoned`](crate::Error::Abandoned), and every caller that still has a closure boards again.
+/// [`Error::Abandoned`], and every caller that still has a closure boards again.
 ///
 /// ```
 /// use flight_group::{Group, Job};
@@ -58,7 +58,7 @@ impl Job {
     /// Runs the flight's closure on the calling thread and delivers its outcome.
     ///
     /// Blocks for as long as the closure runs. Does not panic if the closure does: the panic is caught, the hook
-    /// has reported it, and the receivers get [`Error::Panicked`](crate::Error::Panicked). A pool's worker is
+    /// has reported it, and the receivers get [`Error::Panicked`]. A pool's worker is
     /// none the worse for it.
     pub fn run(mut self) {
         if let Some(task) = self.0.take() {
