@@ -128,7 +128,8 @@ impl Dispatch {
 
 /// Without an executor every spawned flight has a thread of its own, named after the group.
 fn on_a_new_thread(name: Option<&str>, job: Job) {
-    let name = format!("flight {}", name.unwrap_or("(unnamed group)"));
+    // std panics at a thread's name with a NUL in it; a group's may have one.
+    let name = format!("flight {}", name.unwrap_or("(unnamed group)")).replace('\0', " ");
     // If the system has no thread to give, the job comes back in nothing: dropped, it abandons its flight.
     let _ = spawn_named(name, move || job.run());
 }

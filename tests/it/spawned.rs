@@ -292,3 +292,12 @@ fn p7_a_job_not_yet_started_ends_the_chain() {
         assert_eq!(group.stats().deadlocked, 0);
     });
 }
+
+/// A name is for reports: whatever is in it, flights get their threads.
+#[test]
+fn a_groups_name_may_hold_a_nul() {
+    within(|| {
+        let group: Group<u8, u8> = Group::builder().name("a\0b").build();
+        assert_eq!(group.call(&1).spawn(|| Ok(2)).recv().unwrap().unwrap().value, 2);
+    });
+}
