@@ -36,15 +36,22 @@
 //!
 //! # Waiting and waking
 //!
-//! Followers sleep on one condvar in the flight. A landing wakes eight; each woken follower wakes two more before
-//! it does anything else. parking_lot's `notify_all` would move all sleepers over to the mutex, which hands itself
-//! from one to the next; a list of threads to `unpark` would make the leader pay for all, and take the `unpark`
-//! token from its owner. The invariant that makes the tree safe under timeouts is written down in
-//! `engine/flight.rs`, and shuttle checks it.
+//! Followers sleep at up to eight *gates* in the flight, sixteen to a gate before the next one is used. The leader
+//! opens the gate if there is one, and otherwise wakes a single follower; whoever comes through opens the next
+//! gate before it does anything else. A broadcast wakes many with one system call and costs whoever calls it all
+//! of their wake-ups: this way nobody pays for more than a gate, and the leader for one thread. parking_lot's
+//! `notify_all` would move all sleepers over to the mutex, which hands itself from one to the next; a list of
+//! threads to `unpark` would make the leader pay for all, and take the `unpark` token from its owner. The
+//! invariant that makes the chain safe under timeouts is written down in `engine/gates.rs`; shuttle checks it, and
+//! loom the gates alone.
+//!
+//! The memory of a flight that gets its first follower is made outside the shard's lock, which is then taken
+//! anew: a leader whose work is short wants that lock, and would sleep for it.
 //!
 //! Callers that queue behind a running flight may have to lead, and so must be wakeable one by one: each has a
 //! *seat* with a condvar of its own, kept for the thread's next wait, in a queue ordered by arrival. Promotion
-//! takes the newest out of the queue. A caller that times out takes itself out of the middle.
+//! takes the newest out of the queue. A caller that times out takes itself out of the middle. A landing rings
+//! eight of those it supersedes; each rings two more.
 //!
 //! # Deadlocks
 //!
@@ -59,8 +66,10 @@
 //! There is little to explain, because there is little that is not a lock. The outcome is written once into a
 //! `OnceCell` (release) and read from it (acquire): what the leader's closure did happens before any follower's
 //! call returns. The follower count is `Relaxed`, since it is only ever changed up under the shard's lock and is a
-//! number for people. The deadlock map's fields that are not under its locks are `SeqCst`: they are read when a
-//! thread is about to sleep, where a fence costs nothing that matters.
+//! number for people; so are the gates' counters: who was given a gate was given it under that lock, before the
+//! landing, and which gate is opened by whom is settled by one counter alone. The deadlock map's leaders are
+//! `SeqCst`: they are read when a thread is about to sleep, where a fence costs nothing that matters. Its `landed`
+//! is release and acquire; why that is enough is written beside it.
 //!
 //! # What is proved, and how
 //!

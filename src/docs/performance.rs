@@ -58,3 +58,7 @@
 //!   12 instructions and about a nanosecond.
 //! * 64 shards: 22 M calls a second for two threads with 64 keys each; 256: 38 to 48 M.
 //! * `notify_all`: parking_lot moves the sleepers over to the mutex, which hands itself from one to the next.
+//! * A tree of single wake-ups on one condvar (the leader wakes eight, each woken follower two more): a system call
+//!   for every follower. Against a broadcast the last of 16, 64 and 1,024 followers was 1.41, 1.19 and 1.72 times
+//!   later; with gates (see [`internals`](super::internals)) 1.10, 0.96 and 0.95 times, in the same hour on the same
+//!   machine, for a quarter less CPU.

@@ -3,11 +3,11 @@
 use crate::engine::Engine;
 use crate::engine::config::{Patience, Rule};
 use crate::engine::detach::Promotion;
-use crate::engine::flight::Flight;
+use crate::engine::flight::{Flight, Place};
 use crate::engine::seat::Seat;
 use crate::engine::spawned::Passenger;
 use crate::engine::table::{Flights, Shard, Slot};
-use crate::engine::wait_for::{FlightHead, NOBODY, thread_number};
+use crate::engine::wait_for::{NOBODY, thread_number};
 use crate::sync::{Arc, Duration, Instant, MutexGuard};
 use std::borrow::Borrow;
 use std::hash::BuildHasher;
@@ -26,16 +26,18 @@ pub(crate) struct Boarder<V, E> {
     pub(crate) passenger: Option<Box<dyn Passenger<V, E>>>,
     /// Set by `board`: the number of the flight it found too old and detached.
     pub(crate) expired: Option<u64>,
+    /// Memory for a flight that has none yet, brought along so that nothing is allocated under the lock.
+    spare: Option<Arc<Flight<V, E>>>,
 }
 
 impl<V, E> Boarder<V, E> {
     #[inline]
     pub(crate) fn blocked(patience: Patience) -> Self {
-        Self { patience, passenger: None, expired: None }
+        Self { patience, passenger: None, expired: None, spare: None }
     }
 
     pub(crate) fn spawned(passenger: Box<dyn Passenger<V, E>>) -> Self {
-        Self { patience: Patience::default(), passenger: Some(passenger), expired: None }
+        Self { patience: Patience::default(), passenger: Some(passenger), expired: None, spare: None }
     }
 }
 
@@ -46,7 +48,7 @@ pub(crate) enum Boarded<V, E> {
     /// It leads from an executor's thread.
     Fly(Flying, Arc<Flight<V, E>>, Box<dyn Passenger<V, E>>),
     /// It waits for the flight, in a seat if it may have to lead it.
-    Follow(Arc<Flight<V, E>>, Option<Arc<Seat>>),
+    Follow(Arc<Flight<V, E>>, Place),
     /// It left a passenger who waits for the flight.
     Aboard,
     /// It had no time to wait for this flight.
@@ -57,6 +59,9 @@ pub(crate) enum Boarded<V, E> {
     /// once its captain has been called (`tell_expired`).
     Expired(Option<Promotion<V, E>>),
 }
+
+/// The flight to follow has no memory yet, and the boarder brought none.
+struct BringSpare;
 
 impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
     /// Makes a caller that blocks, and that meets nobody, the leader: the number of its flight. Otherwise nothing
@@ -96,14 +101,37 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
     }
 
     #[cold]
-    pub(crate) fn board_locked<Q>(
+    pub(crate) fn board_locked<'s, Q>(
+        &'s self,
+        hash: u64,
+        key: &Q,
+        rule: Rule,
+        boarder: &mut Boarder<V, E>,
+        mut guard: MutexGuard<'s, Flights<K, V, E>>,
+    ) -> Boarded<V, E>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        loop {
+            if let Ok(boarded) = self.try_board(hash, key, rule, boarder, guard) {
+                return boarded;
+            }
+            // A leader whose work is short wants that lock next. Allocating under it made the leader sleep, and
+            // its followers with it; by the time this is done, a short flight has often landed.
+            boarder.spare = Some(Flight::unnumbered(self.config.name.clone(), rule));
+            guard = self.shard(hash).lock();
+        }
+    }
+
+    fn try_board<Q>(
         &self,
         hash: u64,
         key: &Q,
         rule: Rule,
         boarder: &mut Boarder<V, E>,
         mut guard: MutexGuard<'_, Flights<K, V, E>>,
-    ) -> Boarded<V, E>
+    ) -> Result<Boarded<V, E>, BringSpare>
     where
         K: Borrow<Q>,
         Q: Eq + ToOwned<Owned = K> + ?Sized,
@@ -116,7 +144,7 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
         let key = key.to_owned(); // may panic: nothing has been changed yet
         let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
         let slot = Slot::new(hash, key, id, NOBODY, now);
-        self.take_off(table.insert(slot), boarder)
+        Ok(self.take_off(table.insert(slot), boarder))
     }
 
     /// The boarder leads the slot's flight, which has just been numbered.
@@ -145,7 +173,7 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
         now: u64,
         rule: Rule,
         boarder: &mut Boarder<V, E>,
-    ) -> Boarded<V, E> {
+    ) -> Result<Boarded<V, E>, BringSpare> {
         if rule == Rule::Join && self.is_too_old(slot, now) {
             boarder.expired = Some(slot.id);
             self.rare.expired.add(1);
@@ -153,42 +181,53 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
             if slot.next.is_some() {
                 *unled -= 1;
                 *joined -= 1;
-                return Boarded::Expired(self.promote(slot));
+                return Ok(Boarded::Expired(self.promote(slot)));
             }
             slot.id = Flights::<K, V, E>::next_id(numbers, self.shards, slot.hash());
             slot.set_started(now);
-            return self.take_off(slot, boarder);
+            return Ok(self.take_off(slot, boarder));
         }
         if boarder.passenger.is_none() && boarder.patience.start() {
-            return Boarded::NoTime(slot.id);
+            return Ok(Boarded::NoTime(slot.id));
         }
         if slot.followers() >= self.config.max_followers && !boarder.patience.never_refused {
-            return Boarded::Full(slot.id);
+            return Ok(Boarded::Full(slot.id));
         }
-        *joined += 1;
-        let flight = match rule {
-            Rule::Join => slot.current(&self.config.name),
-            Rule::Queue => {
+        let (hash, leader) = (slot.hash(), slot.leader());
+        let place = match rule {
+            Rule::Join => &mut slot.current,
+            Rule::Queue => &mut slot.next,
+        };
+        let flight = match place {
+            Some(flight) => flight,
+            None => {
+                let spare = boarder.spare.take().ok_or(BringSpare)?;
+                let id = match rule {
+                    Rule::Join => slot.id,
+                    Rule::Queue => {
+                        *unled += 1;
+                        Flights::<K, V, E>::next_id(numbers, self.shards, hash)
+                    }
+                };
                 // Everybody aboard `next` waits for whoever runs `current` now.
-                let (hash, leader) = (slot.hash(), slot.leader());
-                slot.next.get_or_insert_with(|| {
-                    *unled += 1;
-                    let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
-                    Flight::new(FlightHead::new(id, self.config.name.clone(), leader))
-                })
+                place.insert(Flight::numbered(spare, id, leader))
             }
         };
+        *joined += 1;
         flight.add_follower();
         if let Some(passenger) = boarder.passenger.take() {
             flight.add_passenger(passenger);
-            return Boarded::Aboard;
+            return Ok(Boarded::Aboard);
         }
-        let seat = (rule == Rule::Queue).then(|| {
-            let seat = Seat::take();
-            flight.queue(&seat);
-            seat
-        });
-        Boarded::Follow(flight.clone(), seat)
+        let place = match rule {
+            Rule::Join => Place::Gate(flight.assign_gate()),
+            Rule::Queue => {
+                let seat = Seat::take();
+                flight.queue(&seat);
+                Place::Seat(seat)
+            }
+        };
+        Ok(Boarded::Follow(flight.clone(), place))
     }
 
     /// Boards a flight that is there, without a closure to lead with: the newest, or, for `fresh`, the queued one
@@ -223,7 +262,8 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
         let flight = if current { slot.current(&self.config.name) } else { slot.next.as_ref()? };
         flight.add_follower();
         flights.joined += 1;
-        Some(Boarded::Follow(flight.clone(), None))
+        let gate = flight.assign_gate();
+        Some(Boarded::Follow(flight.clone(), Place::Gate(gate)))
     }
 
     fn is_too_old(&self, slot: &Slot<K, V, E>, now: u64) -> bool {

@@ -5,25 +5,29 @@
 //!
 //! # How followers are woken
 //!
-//! The leader wakes [`LEADERS_SHARE`] of them and goes on its way; each follower, before it does anything else,
-//! wakes [`FOLLOWERS_SHARE`] more. The chain ends when nobody sleeps any more. Invariant: *after the outcome is
-//! published, as long as anybody sleeps, somebody who is awake has not yet passed its share on.* It holds because
-//! a thread falls asleep only before the publication (it looks at the outcome under the lock that the leader
-//! takes after publishing), and because every thread that leaves after the publication passes its share on,
-//! whether it was woken, had never slept, or was about to time out.
+//! Who has no closure to lead the flight with sleeps at a gate (`gates.rs`). Who may be called to lead it sleeps
+//! in a seat of its own (`seat.rs`), and is woken alone: the leader wakes [`LEADERS_SHARE`] of them and goes on
+//! its way; each, before it does anything else, wakes [`FOLLOWERS_SHARE`] more. The chain ends when nobody sleeps
+//! any more. Invariant, for seats as for gates: *after the outcome is published, as long as anybody sleeps,
+//! somebody who is awake has not yet passed its share on.* It holds because a thread falls asleep only before the
+//! publication (it looks at the outcome under a lock that is taken, after publishing, by whoever wakes it), and
+//! because every thread that leaves after the publication passes its share on, whether it was woken, had never
+//! slept, or was about to time out.
 
-use crate::engine::seat::{Queue, Seat};
+use crate::engine::config::Rule;
+use crate::engine::gates::{Gate, Gates};
+use crate::engine::seat::{Queue, Seat, Seated};
 use crate::engine::spawned::Passenger;
-use crate::engine::wait_for::FlightHead;
+use crate::engine::wait_for::{FlightHead, NOBODY};
 use crate::error::{Error, Panic};
 use crate::landing::{Landing, Role};
-use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use crate::sync::{Arc, Condvar, Instant, Mutex, OnceCell, wait_until};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use crate::sync::{Arc, Instant, Mutex, OnceCell};
 
 /// How many a landing wakes before the leader goes on: enough to fan out fast, few enough not to hold it up.
-pub(crate) const LEADERS_SHARE: usize = if UNDER_A_CHECKER { 1 } else { 8 };
+const LEADERS_SHARE: usize = if UNDER_A_CHECKER { 1 } else { 8 };
 /// How many each woken follower wakes.
-pub(crate) const FOLLOWERS_SHARE: usize = if UNDER_A_CHECKER { 1 } else { 2 };
+const FOLLOWERS_SHARE: usize = if UNDER_A_CHECKER { 1 } else { 2 };
 
 /// With shares of one, a single lost share is a hang: a checker then finds it with four threads instead of forty.
 const UNDER_A_CHECKER: bool = cfg!(any(flight_group_shuttle, flight_group_loom));
@@ -93,11 +97,21 @@ pub(crate) struct Flight<V, E> {
     /// How many wait for it. Grows under the shard's lock only.
     followers: AtomicUsize,
     landed: OnceCell<Landed<V, E>>,
+    gates: Gates,
+    /// Whether anybody ever stood in the crowd: most flights have none, and their landing need not look.
+    crowded: AtomicBool,
     crowd: Mutex<Crowd<V, E>>,
-    bell: Condvar,
 }
 
-/// Those who may lead the flight when it is promoted. (Those who cannot, wait at the bell and leave no trace.)
+/// Where a follower waits.
+pub(crate) enum Place {
+    /// Until the flight lands.
+    Gate(Gate),
+    /// Until the flight lands, or until it is called to lead it.
+    Seat(Arc<Seat>),
+}
+
+/// Those who may lead the flight when it is promoted, and those who wait elsewhere than in a call of ours.
 struct Crowd<V, E> {
     queue: Queue,
     /// Spawned calls: who leads may be one of them, and their receivers are served by the leader.
@@ -111,13 +125,6 @@ pub(crate) enum Captain<V, E> {
     Spawned(Box<dyn Passenger<V, E>>),
 }
 
-/// How the wait of a caller in a seat ended.
-pub(crate) enum Seated {
-    Landed,
-    Called,
-    TimedOut,
-}
-
 impl<V, E> Flight<V, E> {
     pub(crate) fn new(head: Arc<FlightHead>) -> Arc<Self> {
         Arc::new(Self {
@@ -125,9 +132,26 @@ impl<V, E> Flight<V, E> {
             since: OnceCell::new(),
             followers: AtomicUsize::new(0),
             landed: OnceCell::new(),
+            gates: Gates::new(),
+            crowded: AtomicBool::new(false),
             crowd: Mutex::new(Crowd { queue: Queue::default(), passengers: Vec::new(), tickets: 0 }),
-            bell: Condvar::new(),
         })
+    }
+
+    /// Memory for a flight, to be [`numbered`](Self::numbered) when it is clear that it is needed.
+    pub(super) fn unnumbered(group: Option<Arc<str>>, rule: Rule) -> Arc<Self> {
+        let flight = Self::new(FlightHead::new(0, group, NOBODY));
+        if rule == Rule::Join {
+            let _ = flight.since.set(Instant::now()); // a queued one starts when it is promoted
+        }
+        flight
+    }
+
+    /// Makes `unnumbered` the flight `id`, whose followers wait for the thread `leader`.
+    pub(super) fn numbered(mut unnumbered: Arc<Self>, id: u64, leader: u64) -> Arc<Self> {
+        let head = Arc::get_mut(&mut unnumbered).and_then(|flight| Arc::get_mut(&mut flight.head));
+        head.expect("nobody else has seen it").number(id, leader);
+        unnumbered
     }
 
     pub(crate) fn followers(&self) -> usize {
@@ -146,15 +170,23 @@ impl<V, E> Flight<V, E> {
         self.landed.get()
     }
 
-    /// Gives a caller that may have to lead its place in the order of arrival.
+    /// Gives a caller that never leads this flight a gate to wait at. Under the shard's lock.
+    pub(crate) fn assign_gate(&self) -> Gate {
+        self.gates.assign()
+    }
+
+    /// Gives a caller that may have to lead its place in the order of arrival. Under the shard's lock.
     pub(crate) fn queue(&self, seat: &Arc<Seat>) {
+        self.crowded.store(true, Relaxed);
         let mut crowd = self.crowd.lock();
         crowd.tickets += 1;
         let ticket = crowd.tickets;
         crowd.queue.push(seat, ticket);
     }
 
+    /// Under the shard's lock.
     pub(crate) fn add_passenger(&self, passenger: Box<dyn Passenger<V, E>>) {
+        self.crowded.store(true, Relaxed);
         let mut crowd = self.crowd.lock();
         crowd.tickets += 1;
         let ticket = crowd.tickets;
@@ -191,9 +223,25 @@ impl<V, E> Flight<V, E> {
         debug_assert!(first, "a flight lands once");
     }
 
-    /// Wakes up to `share` sleepers. A bell that nobody sleeps at costs one load.
+    /// Wakes the leader's share of those who wait, after the outcome was published.
     #[cold]
-    pub(crate) fn wake(&self, share: usize) {
+    pub(crate) fn begin_waking(&self) {
+        self.gates.wake_first();
+        self.wake_seats(LEADERS_SHARE);
+    }
+
+    /// Wakes a follower's share of those who wait still: the first thing it does when it finds the outcome.
+    #[cold]
+    pub(crate) fn pass_on(&self) {
+        self.gates.open_next();
+        self.wake_seats(FOLLOWERS_SHARE);
+    }
+
+    fn wake_seats(&self, share: usize) {
+        // Relaxed: whoever came, came under the shard's lock, and the landing has held that since.
+        if !self.crowded.load(Relaxed) {
+            return;
+        }
         debug_assert!(share <= LEADERS_SHARE);
         let mut called: [Option<Arc<Seat>>; LEADERS_SHARE] = [const { None }; LEADERS_SHARE];
         let mut seated = 0;
@@ -208,46 +256,24 @@ impl<V, E> Flight<V, E> {
         for seat in called.iter().take(seated).flatten() {
             seat.ring();
         }
-        for _ in seated..share {
-            self.bell.notify_one();
-        }
     }
 
     /// The receivers to serve. Everybody who could add one did so before the flight was unlinked.
     pub(crate) fn take_passengers(&self) -> Vec<(u64, Box<dyn Passenger<V, E>>)> {
+        if !self.crowded.load(Relaxed) {
+            return Vec::new();
+        }
         std::mem::take(&mut self.crowd.lock().passengers)
     }
 
     /// Sleeps until the flight lands (`true`) or `until` has passed (`false`).
     #[cold]
-    pub(crate) fn wait(&self, until: Option<Instant>) -> bool {
-        let mut crowd = self.crowd.lock();
-        loop {
-            if self.landed.get().is_some() {
-                return true;
-            }
-            if wait_until(&self.bell, &mut crowd, until) {
-                return self.landed.get().is_some(); // an outcome that is there wins over a timeout (P6)
-            }
-        }
+    pub(crate) fn wait(&self, gate: Gate, until: Option<Instant>) -> bool {
+        self.gates.sleep(gate, until, || self.landed.get().is_some())
     }
 
     /// Sleeps in `seat` until the flight lands, the caller is to lead it, or `until` has passed.
-    #[cold]
     pub(crate) fn wait_in(&self, seat: &Seat, until: Option<Instant>) -> Seated {
-        let mut called = seat.called();
-        let mut timed_out = false;
-        loop {
-            if *called {
-                return Seated::Called;
-            }
-            if self.landed.get().is_some() {
-                return Seated::Landed;
-            }
-            if timed_out {
-                return Seated::TimedOut;
-            }
-            timed_out = wait_until(&seat.bell, &mut called, until);
-        }
+        seat.sleep(until, || self.landed.get().is_some())
     }
 }

@@ -3,9 +3,9 @@
 use crate::engine::board::{Boarded, Boarder, Existing, Flying};
 use crate::engine::config::{Patience, Rule};
 use crate::engine::detach::TakenOver;
-use crate::engine::flight::{FOLLOWERS_SHARE, Flight, LEADERS_SHARE, Landed, Outcome, Seated};
+use crate::engine::flight::{Flight, Landed, Outcome, Place};
 use crate::engine::land::Unfinished;
-use crate::engine::seat::Seat;
+use crate::engine::seat::Seated;
 use crate::engine::table::Flights;
 use crate::engine::wait_for::Waiting;
 use crate::engine::{Engine, Turn};
@@ -21,8 +21,8 @@ pub(super) struct Aboard<'e, K, V, E, S> {
     engine: &'e Engine<K, V, E, S>,
     hash: u64,
     flight: Arc<Flight<V, E>>,
-    seat: Option<Arc<Seat>>,
-    gone: bool,
+    /// `None` once it has left.
+    place: Option<Place>,
 }
 
 /// How a wait ended.
@@ -44,13 +44,13 @@ enum Left {
 }
 
 impl<'e, K, V, E, S> Aboard<'e, K, V, E, S> {
-    pub(super) fn new(
-        engine: &'e Engine<K, V, E, S>,
-        hash: u64,
-        flight: Arc<Flight<V, E>>,
-        seat: Option<Arc<Seat>>,
-    ) -> Self {
-        Self { engine, hash, flight, seat, gone: false }
+    pub(super) fn new(engine: &'e Engine<K, V, E, S>, hash: u64, flight: Arc<Flight<V, E>>, place: Place) -> Self {
+        Self { engine, hash, flight, place: Some(place) }
+    }
+
+    /// What the flight it waited for landed with.
+    pub(super) fn outcome(&self) -> &Landed<V, E> {
+        self.flight.landed().expect("seen to have landed")
     }
 
     fn wait(&mut self, patience: &Patience, took_over: &mut Option<u64>) -> Ended {
@@ -79,12 +79,15 @@ impl<'e, K, V, E, S> Aboard<'e, K, V, E, S> {
 
     /// Sleeps until there is something to do, unless that would be for ever.
     fn sleep(&self, until: Option<Instant>) -> Result<Seated, Deadlock> {
+        if self.flight.landed().is_some() {
+            return Ok(Seated::Landed); // no wait, and so no edge
+        }
         let _waiting = Waiting::begin(&self.flight.head, until.is_some())?;
         test_delay();
-        Ok(match &self.seat {
-            Some(seat) => self.flight.wait_in(seat, until),
-            None if self.flight.wait(until) => Seated::Landed,
-            None => Seated::TimedOut,
+        Ok(match self.place.as_ref().expect("it has not left") {
+            Place::Seat(seat) => self.flight.wait_in(seat, until),
+            Place::Gate(gate) if self.flight.wait(*gate, until) => Seated::Landed,
+            Place::Gate(_) => Seated::TimedOut,
         })
     }
 
@@ -99,37 +102,34 @@ impl<'e, K, V, E, S> Aboard<'e, K, V, E, S> {
 
     /// There is an outcome. First of all others are woken: what this caller does next may take long.
     fn landed(&mut self) -> Ended {
-        if let Some(seat) = self.seat.take() {
+        if let Some(Place::Seat(seat)) = self.place.take() {
             self.flight.unqueue(&seat);
             seat.put_back();
         }
-        self.gone = true;
-        self.flight.wake(FOLLOWERS_SHARE);
+        self.flight.pass_on();
         Ended::Landed
     }
 
     fn called(&mut self) -> Ended {
-        if let Some(seat) = self.seat.take() {
-            seat.put_back();
-        }
-        self.gone = true;
+        self.put_seat_back();
         Ended::Called
     }
 
     /// Stops waiting, unless there is an outcome or a call to lead by now. A queued flight that nobody is left to
     /// lead is dissolved: whoever still waits for it, without a closure, is told.
     fn leave(&mut self) -> Left {
-        let Some(seat) = &self.seat else {
+        let Some(Place::Seat(seat)) = &self.place else {
+            // An outcome that is there wins over a timeout (P6).
             if self.flight.landed().is_some() {
                 self.landed();
                 return Left::Landed;
             }
             self.flight.remove_follower();
-            self.gone = true;
+            self.place = None;
             return Left::Gone;
         };
         let mut flights = self.engine.shard(self.hash).lock();
-        if *seat.called() {
+        if seat.called() {
             drop(flights);
             self.called();
             return Left::Called;
@@ -148,19 +148,22 @@ impl<'e, K, V, E, S> Aboard<'e, K, V, E, S> {
         if let Some(flight) = dissolved {
             self.engine.rare.abandoned.add(1);
             flight.publish(Landed { outcome: Outcome::Abandoned, detached: false });
-            flight.wake(LEADERS_SHARE);
+            flight.begin_waking();
         }
-        if let Some(seat) = self.seat.take() {
+        self.put_seat_back();
+        Left::Gone
+    }
+
+    fn put_seat_back(&mut self) {
+        if let Some(Place::Seat(seat)) = self.place.take() {
             seat.put_back();
         }
-        self.gone = true;
-        Left::Gone
     }
 }
 
 impl<K, V, E, S> Drop for Aboard<'_, K, V, E, S> {
     fn drop(&mut self) {
-        if self.gone {
+        if self.place.is_none() {
             return;
         }
         // The observer panicked before the wait began. Should the promotion have fallen on this caller meanwhile,
@@ -174,13 +177,13 @@ impl<K, V, E, S> Drop for Aboard<'_, K, V, E, S> {
 impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
     /// Follows, and boards again as often as there is reason to, until the call is served or has to lead.
     #[cold]
-    pub(super) fn meet<Q>(
-        &self,
+    pub(super) fn meet<'s, Q>(
+        &'s self,
         hash: u64,
         key: &Q,
         rule: Rule,
         patience: Patience,
-        guard: MutexGuard<'_, Flights<K, V, E>>,
+        guard: MutexGuard<'s, Flights<K, V, E>>,
     ) -> Turn<V, E>
     where
         K: Borrow<Q>,
@@ -195,8 +198,8 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
             match boarded {
                 Boarded::Lead(flying) => return Turn::Lead(flying),
                 Boarded::Expired(_) => {}
-                Boarded::Follow(flight, seat) => {
-                    if let Some(turn) = self.follow(hash, key, &boarder.patience, flight, seat) {
+                Boarded::Follow(flight, place) => {
+                    if let Some(turn) = self.follow(hash, key, &boarder.patience, flight, place) {
                         return turn;
                     }
                 }
@@ -255,18 +258,18 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         key: &Q,
         patience: &Patience,
         flight: Arc<Flight<V, E>>,
-        seat: Option<Arc<Seat>>,
+        place: Place,
     ) -> Option<Turn<V, E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let (ended, flight) = self.await_end(key, patience, Aboard::new(self, hash, flight, seat));
-        match ended {
-            Ended::Called => Some(Turn::Lead(Flying { hash, id: flight.head.id })),
+        let mut aboard = Aboard::new(self, hash, flight, place);
+        match self.await_end(key, patience, &mut aboard) {
+            Ended::Called => Some(Turn::Lead(Flying { hash, id: aboard.flight.head.id })),
             Ended::BoardAgain => None,
             Ended::Landed => {
-                let landed = flight.landed().expect("seen to have landed");
+                let landed = aboard.outcome();
                 if landed.outcome.is_worth_another_try(self.config.share_failures) {
                     return None;
                 }
@@ -278,18 +281,13 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
     }
 
     /// Waits, counts and tells.
-    pub(super) fn await_end<Q>(
-        &self,
-        key: &Q,
-        patience: &Patience,
-        mut aboard: Aboard<'_, K, V, E, S>,
-    ) -> (Ended, Arc<Flight<V, E>>)
+    pub(super) fn await_end<Q>(&self, key: &Q, patience: &Patience, aboard: &mut Aboard<'_, K, V, E, S>) -> Ended
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let flying = Flying { hash: aboard.hash, id: aboard.flight.head.id };
-        let queued = aboard.seat.is_some();
+        let queued = matches!(aboard.place, Some(Place::Seat(_)));
         if let Some(debug_key) = self.config.debug_key {
             aboard.flight.head.set_key(|| debug_key(&key.to_owned()));
         }
@@ -297,8 +295,6 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         self.tell(flying.id, || key.to_owned(), EventKind::Joined);
         let mut took_over = None;
         let ended = aboard.wait(patience, &mut took_over);
-        let flight = aboard.flight.clone();
-        drop(aboard);
         match &ended {
             Ended::TimedOut => self.rare.timed_out.add(1),
             Ended::Deadlock(_) => self.rare.deadlocked.add(1),
@@ -307,12 +303,12 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         if let Some(since) = since {
             let called = matches!(ended, Ended::Called);
             let unfinished = called.then(|| Unfinished::new(self, flying));
-            self.tell_end(key, &flight, &ended, took_over, queued, since);
+            self.tell_end(key, &aboard.flight, &ended, took_over, queued, since);
             if let Some(unfinished) = unfinished {
                 unfinished.disarm();
             }
         }
-        (ended, flight)
+        ended
     }
 
     #[cold]
@@ -363,15 +359,15 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         let hash = self.hash(key);
         let mut boarded = self.board_existing(hash, key, which, &mut patience)?;
         loop {
-            let (flight, seat) = match boarded {
-                Boarded::Follow(flight, seat) => (flight, seat),
+            let (flight, place) = match boarded {
+                Boarded::Follow(flight, place) => (flight, place),
                 other => return Some(Err(self.refused(other, key))),
             };
-            let (ended, flight) = self.await_end(key, &patience, Aboard::new(self, hash, flight, seat));
-            let result = match ended {
+            let mut aboard = Aboard::new(self, hash, flight, place);
+            let result = match self.await_end(key, &patience, &mut aboard) {
                 Ended::TimedOut => Err(Error::TimedOut),
                 Ended::Deadlock(circle) => Err(Error::Deadlock(circle)),
-                Ended::Landed => flight.landed().expect("seen to have landed").share(Role::Follower, true),
+                Ended::Landed => aboard.outcome().share(Role::Follower, true),
                 Ended::Called | Ended::BoardAgain => {
                     unreachable!("who has no closure has no seat and takes nothing over")
                 }

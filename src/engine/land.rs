@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::engine::board::Flying;
 use crate::engine::detach::Promotion;
-use crate::engine::flight::{Flight, LEADERS_SHARE, Landed, Outcome};
+use crate::engine::flight::{Flight, Landed, Outcome};
 use crate::engine::panics::{Payload, caught, describe, resume_unwind};
 use crate::engine::table::{Flights, Many, Shard, Slot};
 use crate::error::Error;
@@ -109,7 +109,7 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         }
         if let Some(flight) = &unlinked.flight {
             test_delay();
-            flight.wake(LEADERS_SHARE);
+            flight.begin_waking();
             flight.serve_passengers();
         }
         undelivered

@@ -51,11 +51,11 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
         }
         let Boardings { led, followed } = boardings;
         self.lead_all(led, work, &mut shares);
-        for Followed { key, aboard } in followed {
-            let share = match self.await_end(key, &Patience::default(), aboard) {
-                (Ended::Landed, flight) => flight.landed().expect("seen to have landed").share(Role::Follower, true),
-                (Ended::Deadlock(circle), _) => Err(Error::Deadlock(circle)),
-                (Ended::TimedOut | Ended::Called | Ended::BoardAgain, _) => {
+        for Followed { key, mut aboard } in followed {
+            let share = match self.await_end(key, &Patience::default(), &mut aboard) {
+                Ended::Landed => aboard.outcome().share(Role::Follower, true),
+                Ended::Deadlock(circle) => Err(Error::Deadlock(circle)),
+                Ended::TimedOut | Ended::Called | Ended::BoardAgain => {
                     unreachable!("without a deadline, a seat or a take-over")
                 }
             };
@@ -78,8 +78,8 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
                     boardings.led.push(Led { key, unfinished: Unfinished::new(self, flying) });
                     return None;
                 }
-                Boarded::Follow(flight, seat) => {
-                    let aboard = Aboard::new(self, hash, flight, seat);
+                Boarded::Follow(flight, place) => {
+                    let aboard = Aboard::new(self, hash, flight, place);
                     boardings.followed.push(Followed { key, aboard });
                     return None;
                 }

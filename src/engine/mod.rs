@@ -24,6 +24,7 @@ mod config;
 mod detach;
 pub(crate) mod flight;
 mod follow;
+mod gates;
 mod land;
 mod many;
 pub(crate) mod panics;

@@ -11,17 +11,30 @@
 //! that, and is never contended.
 
 use crate::engine::wait_for::thread_number;
-use crate::sync::{Arc, Condvar, Instant, Mutex, per_thread, wait_until};
+use crate::sync::{Arc, Instant, Monitor, Mutex, per_thread};
 use std::cell::Cell;
 
 pub(crate) struct Seat {
     /// The thread that waits here.
     pub(crate) owner: u64,
+    state: Monitor<State>,
+    links: Mutex<Links>,
+}
+
+/// How the wait of a caller in a seat ended.
+pub(crate) enum Seated {
+    Landed,
+    Called,
+    TimedOut,
+}
+
+#[derive(Default)]
+struct State {
     /// Its flight has been promoted, and this caller is to lead it. Set once, under the lock of the queue the
     /// seat stands in.
-    called: Mutex<bool>,
-    pub(super) bell: Condvar,
-    links: Mutex<Links>,
+    called: bool,
+    /// Whether the bell would wake anybody: ringing it costs a system call in any case.
+    asleep: bool,
 }
 
 #[derive(Default)]
@@ -45,8 +58,7 @@ impl Seat {
         spare.unwrap_or_else(|| {
             Arc::new(Self {
                 owner: thread_number(),
-                called: Mutex::new(false),
-                bell: Condvar::new(),
+                state: Monitor::new(State::default()),
                 links: Mutex::new(Links::default()),
             })
         })
@@ -55,13 +67,13 @@ impl Seat {
     /// Keeps the seat for the thread's next wait. It must be out of every queue. Somebody may still be about to
     /// ring it for the wait that is over: the next one then wakes once for nothing, as any condvar may.
     pub(crate) fn put_back(self: Arc<Self>) {
-        *self.called.lock() = false;
+        self.answer();
         let _ = SPARE.try_with(|spare| spare.set(Some(self)));
     }
 
-    /// The lock to sleep under; what it guards says whether this caller is to lead.
-    pub(crate) fn called(&self) -> crate::sync::MutexGuard<'_, bool> {
-        self.called.lock()
+    /// Whether this caller is to lead.
+    pub(crate) fn called(&self) -> bool {
+        self.state.lock().called
     }
 
     /// Makes the owner, asleep or about to sleep, look at the world again. [`ring`](Self::ring) follows, outside
@@ -70,31 +82,44 @@ impl Seat {
     /// Only while the caller holds a lock that the owner must take before it puts the seat back: a call that came
     /// later would be taken for one to the seat's next wait.
     pub(crate) fn call(&self) {
-        *self.called.lock() = true;
+        self.state.lock().called = true;
     }
 
     /// The owner is about to look: calls made until now are answered by that.
     pub(crate) fn answer(&self) {
-        *self.called.lock() = false;
+        self.state.lock().called = false;
     }
 
-    /// Sleeps until called (`true`) or `until` has passed (`false`).
-    pub(crate) fn sleep(&self, until: Option<Instant>) -> bool {
-        let mut called = self.called.lock();
-        while !*called {
-            if wait_until(&self.bell, &mut called, until) {
-                return *called;
+    /// Sleeps until called, until `landed`, or until `until` has passed; what is true at the end counts, in this
+    /// order (P6).
+    #[cold]
+    pub(crate) fn sleep(&self, until: Option<Instant>, landed: impl Fn() -> bool) -> Seated {
+        let mut state = self.state.lock();
+        let mut timed_out = false;
+        loop {
+            if state.called {
+                return Seated::Called;
             }
+            if landed() {
+                return Seated::Landed;
+            }
+            if timed_out {
+                return Seated::TimedOut;
+            }
+            state.asleep = true;
+            (state, timed_out) = self.state.wait(state, until);
+            state.asleep = false;
         }
-        true
     }
 
     /// Wakes the owner, if it sleeps. What it is woken for was made visible before.
     pub(crate) fn ring(&self) {
         // Between the owner's look at the world and its sleep there is this lock: without it the bell could
         // ring in between and be missed.
-        drop(self.called.lock());
-        self.bell.notify_one();
+        let asleep = self.state.lock().asleep;
+        if asleep {
+            self.state.notify_one();
+        }
     }
 }
 
@@ -149,7 +174,7 @@ impl Queue {
     /// Takes the newest out and marks it as the one that leads.
     pub(crate) fn call_newest(&mut self) -> Option<Arc<Seat>> {
         let seat = self.pop_newest()?;
-        *seat.called.lock() = true;
+        seat.call();
         Some(seat)
     }
 }

@@ -14,10 +14,9 @@
 //! yet, and at another thread whose wait has a deadline or a take-over, because that wait ends by itself.
 
 use crate::error::{Deadlock, Hop};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Release, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex, OnceCell, Thread, current_thread, per_thread, process_wide};
 use std::cell::Cell;
-use std::collections::HashMap;
 
 /// No thread: the job that will run this flight has not been started.
 pub(crate) const NOBODY: u64 = 0;
@@ -68,14 +67,28 @@ impl FlightHead {
         })
     }
 
+    /// A head made before it was known what for.
+    pub(crate) fn number(&mut self, id: u64, leader: u64) {
+        self.id = id;
+        self.set_leader(leader);
+    }
+
     /// Whoever is aboard now waits for this thread.
     pub(crate) fn set_leader(&self, thread: u64) {
         self.waits_for.store(thread, SeqCst);
     }
 
     /// Nobody waits for this flight any more, whatever the map still says.
+    ///
+    /// Release is enough. What may not happen is that a walk takes a landed flight for one in the air *and* sees
+    /// its leader waiting anew. The leader's new edge is entered after the landing, under a stripe's lock; the
+    /// second walk looks at the flight after the first one held that lock and saw that edge.
     pub(crate) fn set_landed(&self) {
-        self.landed.store(true, SeqCst);
+        self.landed.store(true, Release);
+    }
+
+    fn has_landed(&self) -> bool {
+        self.landed.load(Acquire)
     }
 
     /// Not `get_or_init`: a slow or panicking `Debug` of one caller's must not hold up the others.
@@ -87,6 +100,7 @@ impl FlightHead {
 }
 
 struct Edge {
+    from: u64,
     to: Arc<FlightHead>,
     /// Tells this wait from the same thread's next wait for the same flight.
     wait: u64,
@@ -94,29 +108,44 @@ struct Edge {
     thread: Thread,
 }
 
-/// One stripe of the map; a thread's edge is always in the stripe of its number.
-#[derive(Default)]
-struct Stripe {
+/// One stripe of the map; a thread's edge is always in the stripe of its number. A line to itself, so that
+/// threads of consecutive numbers do not want the same one.
+#[repr(align(64))]
+struct Stripe(Mutex<Edges>);
+
+/// A few edges at most, and mostly one or none: searched faster than a hash is computed.
+struct Edges {
     waits: u64,
-    edges: HashMap<u64, Edge>,
+    edges: Vec<Edge>,
+}
+
+impl Edges {
+    fn of(&self, thread: u64) -> Option<&Edge> {
+        self.edges.iter().find(|edge| edge.from == thread)
+    }
+
+    fn remove(&mut self, thread: u64) -> Option<Edge> {
+        let place = self.edges.iter().position(|edge| edge.from == thread)?;
+        Some(self.edges.swap_remove(place))
+    }
 }
 
 /// As many as keep threads out of each other's way. Consecutive numbers fall into consecutive stripes, so that
-/// the capacity below serves some 900 waiting threads before any stripe grows.
+/// the capacity below serves some 1000 waiting threads before any stripe grows.
 #[cfg(not(any(flight_group_shuttle, flight_group_loom)))]
-const STRIPES: usize = 64;
+const STRIPES: usize = 128;
 #[cfg(any(flight_group_shuttle, flight_group_loom))]
 const STRIPES: usize = 2;
-const EDGES_PER_STRIPE: usize = 14;
+const EDGES_PER_STRIPE: usize = 8;
 
 process_wide! {
-    static WAITS: Vec<Mutex<Stripe>> = (0..STRIPES)
-        .map(|_| Mutex::new(Stripe { waits: 0, edges: HashMap::with_capacity(EDGES_PER_STRIPE) }))
+    static WAITS: Vec<Stripe> = (0..STRIPES)
+        .map(|_| Stripe(Mutex::new(Edges { waits: 0, edges: Vec::with_capacity(EDGES_PER_STRIPE) })))
         .collect();
 }
 
-fn stripe(thread: u64) -> &'static Mutex<Stripe> {
-    &WAITS[thread as usize % STRIPES]
+fn stripe(thread: u64) -> &'static Mutex<Edges> {
+    &WAITS[thread as usize % STRIPES].0
 }
 
 /// The calling thread's edge; dropping it takes it out of the map.
@@ -133,10 +162,11 @@ impl Waiting {
     pub(crate) fn begin(flight: &Arc<FlightHead>, ends_by_itself: bool) -> Result<Self, Deadlock> {
         let me = thread_number();
         {
+            let (to, thread) = (flight.clone(), current_thread());
             let mut stripe = stripe(me).lock();
             stripe.waits += 1;
-            let edge = Edge { to: flight.clone(), wait: stripe.waits, ends_by_itself, thread: current_thread() };
-            stripe.edges.insert(me, edge);
+            let wait = stripe.waits;
+            stripe.edges.push(Edge { from: me, to, wait, ends_by_itself, thread });
         }
         let waiting = Self { thread: me };
         if runs_on(flight, me) {
@@ -151,7 +181,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let edge = stripe(self.thread).lock().edges.remove(&self.thread);
+        let edge = stripe(self.thread).lock().remove(self.thread);
         drop(edge); // after the lock: it may hold the last reference to a flight's head
     }
 }
@@ -159,7 +189,7 @@ impl Drop for Waiting {
 /// Whether the flight's end depends on no wait at all, as far as one look tells.
 fn runs_on(flight: &FlightHead, me: u64) -> bool {
     let leader = flight.waits_for.load(SeqCst);
-    leader == NOBODY || (leader != me && !stripe(leader).lock().edges.contains_key(&leader))
+    leader == NOBODY || (leader != me && stripe(leader).lock().of(leader).is_none())
 }
 
 /// A flight on the way round, the thread it waits for, and that thread's wait for the next flight.
@@ -176,14 +206,14 @@ fn walk(first: &Arc<FlightHead>, me: u64) -> Option<Vec<Step>> {
     let mut flight = first.clone();
     loop {
         let leader = flight.waits_for.load(SeqCst);
-        if flight.landed.load(SeqCst) || leader == NOBODY || steps.iter().any(|step| step.leader == leader) {
+        if flight.has_landed() || leader == NOBODY || steps.iter().any(|step| step.leader == leader) {
             // Coming back to anybody else is their circle, not ours; a captain just promoted, whose own edge
             // still leads to the flight it is about to run, looks the same and is no circle at all.
             return None;
         }
         let (next, step) = {
             let stripe = stripe(leader).lock();
-            let edge = stripe.edges.get(&leader)?;
+            let edge = stripe.of(leader)?;
             if leader != me && edge.ends_by_itself {
                 return None;
             }

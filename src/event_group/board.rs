@@ -2,8 +2,8 @@
 //! leads it.
 
 use crate::engine::Patience;
-use crate::engine::flight::{FOLLOWERS_SHARE, Flight, LEADERS_SHARE, Landed, Outcome, Seated};
-use crate::engine::seat::Seat;
+use crate::engine::flight::{Flight, Landed, Outcome};
+use crate::engine::seat::{Seat, Seated};
 use crate::engine::wait_for::Waiting;
 use crate::error::{Deadlock, Error};
 use crate::event_group::clock::Captain;
@@ -226,7 +226,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Aboard<'_, K, T, V, E> {
     /// There is an outcome. First of all others are woken: what this caller does next may take long.
     fn landed(&self) -> Ended<K, T, V, E> {
         self.flight.unqueue(&self.seat);
-        self.flight.wake(FOLLOWERS_SHARE);
+        self.flight.pass_on();
         Ended::Landed(self.flight.clone())
     }
 
@@ -280,7 +280,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Aboard<'_, K, T, V, E> {
         if dissolved.is_some() {
             // Whoever flushes it is told that there is nothing left to wait for.
             self.flight.publish(Landed { outcome: Outcome::Abandoned, detached: false });
-            self.flight.wake(LEADERS_SHARE);
+            self.flight.begin_waking();
         }
         if stranded {
             shared.work_off();

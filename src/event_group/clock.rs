@@ -6,8 +6,8 @@
 //!
 //! A caller's own deadline is not asked of it: it is a moment of the system's clock, as everywhere in the crate.
 
-use crate::engine::flight::{Flight, Seated};
-use crate::engine::seat::Seat;
+use crate::engine::flight::Flight;
+use crate::engine::seat::{Seat, Seated};
 use crate::sync::{Arc, Duration, Instant};
 
 pub(super) trait Clock: Send + Sync {
@@ -48,7 +48,7 @@ impl Sleeper for Arc<Seat> {
     }
 
     fn sleep(&self, until: Option<Instant>) -> Seated {
-        if Seat::sleep(self, until) { Seated::Called } else { Seated::TimedOut }
+        Seat::sleep(self, until, || false)
     }
 }
 

@@ -5,9 +5,8 @@
 //! something there calls a worker under the same lock*, and a worker looks at the agenda under that lock before it
 //! sleeps. If the system has no thread to give, the caller is told ([`Shared::staff`]) and does something else.
 
-use crate::engine::flight::Seated;
 use crate::engine::panics::drop_quietly;
-use crate::engine::seat::Seat;
+use crate::engine::seat::{Seat, Seated};
 use crate::event_group::clock::later;
 use crate::event_group::slots::{Forgotten, Load, Place, State, Wakes};
 use crate::event_group::{Key, Own, Shared, Told};

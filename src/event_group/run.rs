@@ -1,6 +1,6 @@
 //! A run: merge, push, land. On the leader's thread, with no lock held but to land.
 
-use crate::engine::flight::{Flight, LEADERS_SHARE, Landed, Outcome};
+use crate::engine::flight::{Flight, Landed, Outcome};
 use crate::engine::panics::{Payload, caught, describe, drop_quietly, resume_unwind};
 use crate::error::Error;
 use crate::event_group::slots::{Entry, Kept, Load, Wakes};
@@ -106,7 +106,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
         };
         wakes.ring();
         if let Where::Published(flight) = &outcome {
-            flight.wake(LEADERS_SHARE);
+            flight.begin_waking();
         }
         drop_quietly((kept, key)); // `K::drop` must not keep the outcome from those it belongs to
         if stranded {

@@ -3,6 +3,7 @@
 //! Both checkers follow std's shape (guards move through `wait`, locks can be poisoned); the wrappers below give
 //! them parking_lot's, which the crate is written against.
 
+use super::Instant;
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 
@@ -49,6 +50,41 @@ impl<T> DerefMut for MutexGuard<'_, T> {
         self.held.as_mut().expect(HELD)
     }
 }
+
+/// See the real build's.
+pub(crate) struct Monitor<T> {
+    state: Mutex<T>,
+    bell: Condvar,
+}
+
+impl<T> Monitor<T> {
+    pub(crate) fn new(state: T) -> Self {
+        Self { state: Mutex::new(state), bell: Condvar::new() }
+    }
+
+    pub(crate) fn lock(&self) -> MonitorGuard<'_, T> {
+        self.state.lock()
+    }
+
+    pub(crate) fn wait<'a>(
+        &'a self,
+        mut guard: MonitorGuard<'a, T>,
+        deadline: Option<Instant>,
+    ) -> (MonitorGuard<'a, T>, bool) {
+        let timed_out = wait_until(&self.bell, &mut guard, deadline);
+        (guard, timed_out)
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.bell.notify_one();
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.bell.notify_all();
+    }
+}
+
+pub(crate) use MutexGuard as MonitorGuard;
 
 #[cfg(flight_group_loom)]
 mod loom_condvar;

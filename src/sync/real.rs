@@ -1,6 +1,7 @@
 //! The build users get: parking_lot and std, renamed and nothing more.
 
 use super::Instant;
+use std::sync::PoisonError;
 
 pub(crate) use once_cell::sync::Lazy;
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -18,6 +19,55 @@ pub(crate) fn wait_until<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, de
         }
     }
 }
+
+/// A value under std's lock, and the bell that goes with it.
+///
+/// parking_lot's condvar wakes one thread and queues the others for the mutex; std's wakes all in one system call,
+/// and costs one whether anybody sleeps or not. Used where many are woken at once, or where a sleeper that is
+/// woken often should go straight to the system.
+pub(crate) struct Monitor<T> {
+    state: std::sync::Mutex<T>,
+    bell: std::sync::Condvar,
+}
+
+impl<T> Monitor<T> {
+    pub(crate) fn new(state: T) -> Self {
+        Self { state: std::sync::Mutex::new(state), bell: std::sync::Condvar::new() }
+    }
+
+    /// Never poisoned: nothing of the user's runs under it.
+    pub(crate) fn lock(&self) -> MonitorGuard<'_, T> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sleeps until notified (`false`) or until `deadline` has passed (`true`). May return early with `false`.
+    pub(crate) fn wait<'a>(
+        &'a self,
+        guard: MonitorGuard<'a, T>,
+        deadline: Option<Instant>,
+    ) -> (MonitorGuard<'a, T>, bool) {
+        match deadline {
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let (guard, result) = self.bell.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner);
+                (guard, result.timed_out())
+            }
+            None => (self.bell.wait(guard).unwrap_or_else(PoisonError::into_inner), false),
+        }
+    }
+
+    /// Wakes one sleeper: a system call, even if there is none.
+    pub(crate) fn notify_one(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Wakes everybody: a system call, even if there is nobody.
+    pub(crate) fn notify_all(&self) {
+        self.bell.notify_all();
+    }
+}
+
+pub(crate) use std::sync::MutexGuard as MonitorGuard;
 
 /// Starts a named thread of the crate's own; `Err` where the system has no thread left to give.
 pub(crate) fn spawn_named(name: String, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {

@@ -94,7 +94,44 @@ fn p6_timeouts_disturb_nobody() {
     });
 }
 
-/// The wake tree (its shares are one under a checker): more followers than the leader wakes itself, some of which time out and must pass their share on.
+/// Three gates with a place each under a checker, and seven followers: every gate is opened, for everybody at it.
+#[test]
+fn p6_every_gate_is_opened_for_all_at_it() {
+    explore(|| crowd(7, |_| false));
+}
+
+/// Some time out before the landing, so that gates stand empty between others, and some while it goes on.
+#[test]
+fn p6_a_gate_that_everybody_left_ends_no_chain() {
+    explore(|| crowd(4, |follower| follower < 2));
+    explore(|| crowd(4, |follower| follower % 2 == 1));
+}
+
+/// The leader lands once everybody has boarded; who has no deadline returns with its outcome.
+fn crowd(followers: usize, hasty: impl Fn(usize) -> bool) {
+    let group: Group<u8, u8> = Group::new();
+    let mut callers = Vec::new();
+    group.work(&1, || {
+        for follower in 0..followers {
+            let (group, hasty) = (group.clone(), hasty(follower));
+            callers.push(spawn(move || {
+                let unused = || unreachable!("the flight lands with a value");
+                let landing = match hasty {
+                    true => group.call(&1).timeout(A_WHILE).run(unused),
+                    false => group.call(&1).run(unused),
+                };
+                assert!(landing.is_ok_and(|landing| landing.value == 7) || hasty);
+            }));
+        }
+        while group.stats().joined < followers as u64 {
+            shuttle::thread::yield_now();
+        }
+        7
+    });
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
+}
+
+/// More followers than there are gates, some of which time out and must pass their share on.
 #[test]
 fn p6_a_share_of_wake_ups_is_never_lost() {
     explore_for(4, || {

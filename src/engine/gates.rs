@@ -1,0 +1,154 @@
+//! Where the followers of a flight sleep, and how a landing wakes them.
+//!
+//! A condvar that wakes one thread costs a system call a thread; one that wakes all at once keeps its caller for
+//! as long as that takes. So followers are spread over a few gates, [`PLACES`] to a gate before the next one is
+//! used. The leader opens the first gate, which is one call for all who sleep there, and goes on its way;
+//! whoever comes through an open gate opens the next one before it does anything else.
+//!
+//! Invariant: *after the outcome is published, as long as anybody sleeps at a gate, somebody who is awake has yet
+//! to open one.* It holds because
+//!
+//! * a thread falls asleep only after it looked for the outcome under its gate's lock, which whoever opens the
+//!   gate takes after the publication: it sees the outcome, or is seen asleep;
+//! * a gate at which nobody sleeps is passed over by the one who claimed it, who goes on to the next;
+//! * everybody who leaves after the publication opens a gate first, whether it was woken, had never slept, or was
+//!   about to time out.
+//!
+//! Gates are std's mutex and condvar, and not parking_lot's: that wakes one thread and moves the others to the
+//! mutex, to be handed over one by one, each by a system call of its own. Measured with 64
+//! followers, that is five times later for the last one.
+
+use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::sync::{Instant, Monitor};
+
+/// How many gates a flight has: with more followers than `GATES * PLACES` they fill up again from the first, and
+/// the leader still wakes no more than its share.
+const GATES: usize = if UNDER_A_CHECKER { 3 } else { 8 };
+/// How many followers come to a gate before the next one is used.
+const PLACES: usize = if UNDER_A_CHECKER { 1 } else { 16 };
+
+/// With one place a gate, a gate that is forgotten is a hang that a checker finds with three threads.
+const UNDER_A_CHECKER: bool = cfg!(any(flight_group_shuttle, flight_group_loom));
+
+/// Which gate a follower waits at; given to it when it boards, under the shard's lock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gate(usize);
+
+pub(super) struct Gates {
+    /// How many sleep at each.
+    gates: [Monitor<usize>; GATES],
+    /// How many followers were given a gate. Nobody is once the flight has left its key.
+    followers: AtomicUsize,
+    /// How many gates were opened, or claimed by somebody who is about to.
+    opened: AtomicUsize,
+}
+
+impl Gates {
+    pub(super) fn new() -> Self {
+        Self {
+            gates: std::array::from_fn(|_| Monitor::new(0)),
+            followers: AtomicUsize::new(0),
+            opened: AtomicUsize::new(0),
+        }
+    }
+
+    /// A gate for one more follower. Relaxed: the shard's lock orders it before the landing.
+    pub(super) fn assign(&self) -> Gate {
+        Gate(self.followers.fetch_add(1, Relaxed) / PLACES % GATES)
+    }
+
+    /// Sleeps at `gate` until `landed` (`true`) or until `until` has passed (`false`: the caller looks once more
+    /// as it leaves, since an outcome that is there wins over a timeout).
+    pub(super) fn sleep(&self, gate: Gate, until: Option<Instant>, landed: impl Fn() -> bool) -> bool {
+        let gate = &self.gates[gate.0];
+        let mut sleepers = gate.lock();
+        loop {
+            if landed() {
+                return true;
+            }
+            *sleepers += 1;
+            let timed_out;
+            (sleepers, timed_out) = gate.wait(sleepers, until);
+            *sleepers -= 1;
+            if timed_out {
+                return false;
+            }
+        }
+    }
+
+    /// A follower's share: opens the next gate that somebody sleeps at. The outcome has been published.
+    pub(super) fn open_next(&self) {
+        let used = self.used();
+        while self.opened.load(Relaxed) < used {
+            let next = self.opened.fetch_add(1, Relaxed); // whoever draws a number has that gate to itself
+            if next >= used || self.open(next) {
+                return;
+            }
+        }
+    }
+
+    /// The leader's share: opens the gate, if there is only one, and otherwise wakes one follower to do that.
+    pub(super) fn wake_first(&self) {
+        let used = self.used();
+        if used <= 1 {
+            return self.open_next();
+        }
+        loop {
+            let first = self.opened.load(Relaxed);
+            if first >= used {
+                return;
+            }
+            let gate = &self.gates[first];
+            let somebody = *gate.lock() > 0;
+            if somebody {
+                return gate.notify_one();
+            }
+            // Nobody left to do it: on to the next, unless somebody who never slept is quicker.
+            let _ = self.opened.compare_exchange(first, first + 1, Relaxed, Relaxed);
+        }
+    }
+
+    fn open(&self, gate: usize) -> bool {
+        let gate = &self.gates[gate];
+        let somebody = *gate.lock() > 0;
+        if somebody {
+            gate.notify_all();
+        }
+        somebody
+    }
+
+    fn used(&self) -> usize {
+        self.followers.load(Relaxed).div_ceil(PLACES).min(GATES)
+    }
+}
+
+#[cfg(all(test, flight_group_loom))]
+mod tests {
+    //! `cargo test --release --lib engine::gates` with `--cfg flight_group_loom`.
+
+    use super::Gates;
+    use crate::sync::Arc;
+    use crate::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
+    use loom::thread::spawn;
+
+    /// In every schedule, and whatever the memory model lets them see: two followers at two gates, and the leader.
+    #[test]
+    fn p6_nobody_is_left_asleep_at_a_gate() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(2);
+        model.check(|| {
+            let shared = Arc::new((Gates::new(), AtomicBool::new(false)));
+            let followers = [(); 2].map(|()| {
+                let (gate, shared) = (shared.0.assign(), shared.clone());
+                spawn(move || {
+                    let (gates, landed) = &*shared;
+                    assert!(gates.sleep(gate, None, || landed.load(Acquire)));
+                    gates.open_next();
+                })
+            });
+            shared.1.store(true, Release);
+            shared.0.wake_first();
+            followers.into_iter().for_each(|follower| follower.join().unwrap());
+        });
+    }
+}
