@@ -11,7 +11,7 @@ use crate::engine::wait_for::Waiting;
 use crate::engine::{Engine, Turn};
 use crate::error::{Deadlock, Error};
 use crate::landing::{Landing, Role};
-use crate::observer::{Ending, EventKind};
+use crate::observer::EventKind;
 use crate::sync::{Arc, Instant, MutexGuard, after, test_delay};
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
@@ -337,9 +337,10 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
             Ended::TimedOut => tell(id, EventKind::TimedOut { waited }),
             Ended::Deadlock(_) => tell(id, EventKind::Deadlock),
             Ended::Landed => {
-                let ending = flight.landed().map_or(Ending::Abandoned, |landed| landed.outcome.ending());
-                tell(id, EventKind::Followed { ending, waited });
-                if queued {
+                let outcome = &flight.landed().expect("seen to have landed").outcome;
+                tell(id, EventKind::Followed { ending: outcome.ending(), waited });
+                // Who boards again still has its closure.
+                if queued && !outcome.is_worth_another_try(self.config.share_failures) {
                     tell(id, EventKind::Superseded);
                 }
             }

@@ -589,3 +589,33 @@ fn p5_a_captain_whose_observer_panics_leaves_its_run_to_the_others() {
         }
     });
 }
+
+/// A caller queued with `fresh` that takes part in a failure and boards again keeps its closure: it is not
+/// superseded, unless it is in the end.
+#[test]
+fn who_boards_again_is_not_superseded() {
+    within(|| {
+        let superseded = Arc::new(Mutex::new(0));
+        let counter = superseded.clone();
+        let group: Group<u8, u8, &str> = Group::builder()
+            .share_failures(false)
+            .observer(move |event| {
+                if event.kind == EventKind::Superseded {
+                    *counter.lock().unwrap() += 1;
+                }
+            })
+            .build();
+        std::thread::scope(|s| {
+            let ran = group.call(&1).run(|| {
+                for queued in 1..=2 {
+                    s.spawn(|| group.call(&1).fresh().run(|| Err("no")));
+                    until(|| group.followers(&1) == queued);
+                }
+                Ok(0)
+            });
+            assert_eq!(ran.unwrap().value, 0);
+        });
+        assert_eq!(*superseded.lock().unwrap(), 0, "both closures ran");
+        assert_eq!(group.stats().failed, 2);
+    });
+}
