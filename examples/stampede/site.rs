@@ -33,7 +33,12 @@ impl Site {
     pub(crate) fn new(ttl: Duration, with_group: bool, stall: Option<Stall>) -> Self {
         Self {
             cache: Cache::new(ttl),
-            group: with_group.then(|| Group::builder().name("pages").timed().build()),
+            group: with_group.then(|| {
+                let builder = Group::builder().name("pages").timed();
+                #[cfg(feature = "metrics")]
+                let builder = builder.metered();
+                builder.build()
+            }),
             stall,
             started: Instant::now(),
             misses: AtomicUsize::new(0),

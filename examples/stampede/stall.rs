@@ -5,6 +5,7 @@
 use crate::args::Options;
 use crate::client::Client;
 use crate::database::Database;
+use crate::metrics;
 use crate::paths;
 use crate::report::{duration, thousands};
 use crate::server::Server;
@@ -156,6 +157,14 @@ pub(crate) fn run(options: &Options, trace: &Trace, database: &Database) -> Resu
             duration(slowest)
         );
         println!("{:>6} flights are in the air now", site.flights().len());
+        if let (200, scraped) = operator.get("/metrics")? {
+            let meters = ["joined_total", "timed_out_total", "forgotten_total", "in_flight", "waiting"];
+            println!("\nGET /metrics, the group's part of it:");
+            for meter in meters {
+                let value = metrics::read(&scraped, meter).ok_or(format!("/metrics does not tell {meter}"))?;
+                println!("{value:>6} {meter}");
+            }
+        }
         Ok(())
     })
 }
