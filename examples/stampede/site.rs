@@ -84,6 +84,11 @@ impl Site {
         self.group.as_ref().map(Group::flights).unwrap_or_default()
     }
 
+    /// How many requests have waited for somebody else's query.
+    pub(crate) fn joined(&self) -> u64 {
+        self.group.as_ref().map_or(0, |group| group.stats().joined)
+    }
+
     /// Whether there was a flight of `key` to forget.
     pub(crate) fn forget(&self, key: &str) -> bool {
         self.group.as_ref().is_some_and(|group| group.forget(key))
