@@ -1,6 +1,6 @@
 //! Feature `metrics`: what is counted and timed, in every outcome, and that it adds up.
 
-use crate::support::{guarded, keep_quiet_about, until};
+use crate::support::{keep_quiet_about, until, within};
 use flight_group::{Error, Group, Job, WriteGroup};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
@@ -95,7 +95,7 @@ fn names_units_and_kinds_are_as_documented() {
 
 #[test]
 fn a_flight_and_its_followers_are_counted_and_timed() {
-    guarded(|| {
+    within(|| {
         let scrape = Scrape::new();
         let group: Group<u8, u8, &str> = scrape.group(|| Group::builder().name("g").metered().build());
         std::thread::scope(|s| {
@@ -120,7 +120,7 @@ fn a_flight_and_its_followers_are_counted_and_timed() {
 
 #[test]
 fn every_outcome_has_its_counter() {
-    guarded(|| {
+    within(|| {
         keep_quiet_about(&["the leader's bang"]);
         let scrape = Scrape::new();
         let build = || {
@@ -171,7 +171,7 @@ fn every_outcome_has_its_counter() {
 /// What a scrape says and what `stats` says is the same.
 #[test]
 fn writes_and_receivers_are_counted_as_in_stats() {
-    guarded(|| {
+    within(|| {
         let scrape = Scrape::new();
         let writes: WriteGroup<u8, u8> = scrape.group(|| WriteGroup::builder().name("w").metered().build());
         let mut receivers = Vec::new();
@@ -224,7 +224,7 @@ fn a_group_that_is_not_metered_has_no_series() {
 #[test]
 fn p5_a_recorder_that_panics_strands_nobody() {
     keep_quiet_about(&["the recorder's bomb"]);
-    guarded(|| {
+    within(|| {
         let mut exploded = 0;
         for n in 1..40 {
             let recorder = Bombs::default();

@@ -1,7 +1,7 @@
 //! Feature `tracing`: a span for every flight and every wait, each closed whatever happens.
 
 use super::trace;
-use crate::support::{guarded, keep_quiet_about, until};
+use crate::support::{keep_quiet_about, until, within};
 use flight_group::{Error, Group, Job, Role, WriteGroup};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -58,7 +58,7 @@ fn keys_are_shown_where_the_group_may_show_them() {
 
 #[test]
 fn every_wait_follows_from_the_flight_that_served_it() {
-    guarded(|| {
+    within(|| {
         let group = reads("served");
         std::thread::scope(|s| {
             group.work_fails(s, 3);
@@ -96,7 +96,7 @@ impl Scenario for Group<u32, u32, &'static str> {
 
 #[test]
 fn queued_writes_wait_for_the_next_flight_and_say_who_led_it() {
-    guarded(|| {
+    within(|| {
         trace::start();
         let group: WriteGroup<u32, u32> = WriteGroup::builder().name("queued").traced().build();
         std::thread::scope(|s| {
@@ -124,7 +124,7 @@ fn queued_writes_wait_for_the_next_flight_and_say_who_led_it() {
 
 #[test]
 fn a_panic_closes_the_flight_and_every_wait() {
-    guarded(|| {
+    within(|| {
         let group = reads("panics");
         std::thread::scope(|s| {
             let unwound = catch_unwind(AssertUnwindSafe(|| {
@@ -148,7 +148,7 @@ fn a_panic_closes_the_flight_and_every_wait() {
 
 #[test]
 fn a_wait_that_times_out_is_linked_and_told() {
-    guarded(|| {
+    within(|| {
         let group = reads("times out");
         let began = Instant::now();
         group
@@ -194,7 +194,7 @@ fn a_deadlock_is_an_error_that_names_the_circle() {
 
 #[test]
 fn what_detaches_or_refuses_is_told() {
-    guarded(|| {
+    within(|| {
         trace::start();
         let group: Group<u32, u32> =
             Group::builder().name("detached").max_followers(1).max_age(Duration::from_secs(3_600)).traced().build();
@@ -241,7 +241,7 @@ fn many_keys_are_as_many_flights() {
 
 #[test]
 fn a_spawned_flight_belongs_to_who_spawned_it() {
-    guarded(|| {
+    within(|| {
         trace::start();
         let (jobs, queue) = std::sync::mpsc::channel::<Job>();
         let jobs = Mutex::new(jobs);
@@ -273,7 +273,7 @@ fn a_spawned_flight_belongs_to_who_spawned_it() {
 #[test]
 fn an_observer_that_panics_leaves_nothing_open() {
     keep_quiet_about(&["the observer's bomb"]);
-    guarded(|| {
+    within(|| {
         for n in 0..12 {
             let (name, told) = (format!("observer's bomb {n}"), Mutex::new(0));
             trace::start();
@@ -296,7 +296,7 @@ fn an_observer_that_panics_leaves_nothing_open() {
 #[test]
 fn p5_a_subscriber_that_panics_strands_nobody() {
     keep_quiet_about(&["the subscriber's bomb"]);
-    guarded(|| {
+    within(|| {
         let mut exploded = 0;
         for n in 0..60 {
             let name = format!("subscriber's bomb {n}");
@@ -336,7 +336,7 @@ fn let_everybody_survive(group: &Group<u32, u32, &'static str>) {
 fn a_group_that_is_not_traced_has_no_spans() {
     trace::start();
     let group: Group<u32, u32, &str> = Group::builder().name("untraced").observer(|_| {}).build();
-    guarded(move || {
+    within(move || {
         std::thread::scope(|s| {
             group.work_fails(s, 1);
         });
