@@ -8,17 +8,18 @@
 //! - by a column without an index: the table is read from end to end, for one row or for many;
 //! - a durable write: the disk syncs, for one row or for many.
 //!
-//! ```text
-//! cargo run --release --example batch_queries -- [--threads 32] [--seconds 1] [--rows 20000] [--svg FILE]
-//! ```
+//! `cargo run --release --example batch_queries` does it; `-- --help` lists the options.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
 use flight_group::{Batcher, Error};
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,7 +28,17 @@ use std::{env, fs, thread};
 /// SQLite's errors are not `Clone`, and every caller of a batch gets its own.
 type SqlError = Arc<rusqlite::Error>;
 
-const USAGE: &str = "usage: batch_queries [--threads N] [--seconds S] [--rows N] [--svg FILE]";
+const HELP: &str = "\
+Asks a SQLite file for a row at a time, with a statement for each question and with one for all who wait.
+
+usage: cargo run --release --example batch_queries -- [options]
+
+  --threads N   how many threads ask (default: 32)
+  --seconds S   how long each way of asking is measured (default: 1)
+  --rows N      rows in the table (default: 20000)
+  --svg FILE    write a chart, too
+  --help        this text
+";
 
 struct Settings {
     threads: u64,
@@ -37,10 +48,10 @@ struct Settings {
 }
 
 fn main() -> ExitCode {
-    let settings = match settings(env::args().skip(1)) {
+    let settings = match settings(env::args_os().skip(1)) {
         Ok(Some(settings)) => settings,
         Ok(None) => {
-            println!("{USAGE}");
+            print!("{HELP}");
             return ExitCode::SUCCESS;
         }
         Err(message) => {
@@ -62,34 +73,36 @@ fn main() -> ExitCode {
     }
 }
 
-fn settings(mut args: impl Iterator<Item = String>) -> Result<Option<Settings>, String> {
+/// `None`: help was asked for.
+fn settings(mut args: impl Iterator<Item = OsString>) -> Result<Option<Settings>, String> {
     let mut settings = Settings { threads: 32, seconds: 1.0, rows: 20_000, svg: None };
-    while let Some(flag) = args.next() {
-        if flag == "--help" || flag == "-h" {
-            return Ok(None);
-        }
-        if !["--threads", "--seconds", "--rows", "--svg"].contains(&flag.as_str()) {
-            return Err(format!("unknown argument {flag:?}; {USAGE}"));
-        }
-        let value = args.next().ok_or_else(|| format!("{flag} needs a value; {USAGE}"))?;
-        let whole = |range: std::ops::RangeInclusive<u64>| {
-            let number = value.parse().ok().filter(|number| range.contains(number));
-            number.ok_or_else(|| {
-                format!("{flag} {value:?}: expected a whole number from {} to {}", range.start(), range.end())
-            })
-        };
-        match flag.as_str() {
-            "--threads" => settings.threads = whole(1..=1024)?,
-            "--rows" => settings.rows = whole(1..=10_000_000)?,
-            "--svg" => settings.svg = Some(value.into()),
-            _ => {
-                let seconds = value.parse().ok().filter(|seconds: &f64| (0.05..=600.0).contains(seconds));
-                settings.seconds =
-                    seconds.ok_or_else(|| format!("{flag} {value:?}: expected seconds from 0.05 to 600"))?;
-            }
+    while let Some(arg) = args.next() {
+        let name = arg.to_str().unwrap_or_default();
+        match name {
+            "--help" | "-h" => return Ok(None),
+            "--threads" => settings.threads = number(name, args.next(), 1, 1_024)?,
+            "--rows" => settings.rows = number(name, args.next(), 1, 10_000_000)?,
+            "--seconds" => settings.seconds = number(name, args.next(), 0.05, 600.0)?,
+            "--svg" => settings.svg = Some(args.next().ok_or("--svg wants a file, and nothing follows it")?.into()),
+            _ => return Err(format!("unknown option {arg:?}; --help lists them")),
         }
     }
+    // Found out now, and not after all has been measured.
+    if let Some(path) = &settings.svg {
+        fs::File::create(path).map_err(|error| format!("cannot write the chart to {}: {error}", path.display()))?;
+    }
     Ok(Some(settings))
+}
+
+fn number<N>(name: &str, given: Option<OsString>, least: N, most: N) -> Result<N, String>
+where
+    N: FromStr + PartialOrd + std::fmt::Display,
+{
+    let given = given.ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
+    match given.to_str().and_then(|text| text.parse::<N>().ok()) {
+        Some(number) if number >= least && number <= most => Ok(number),
+        _ => Err(format!("{name} is {given:?}, expected a number from {least} to {most}")),
+    }
 }
 
 /// How one contender did.
@@ -123,8 +136,9 @@ fn report(settings: &Settings, directory: &Path) -> Result<(), String> {
 
     print_table(settings, &rows);
     if let Some(path) = &settings.svg {
-        fs::write(path, svg(settings, &rows)).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        eprintln!("picture: {}", path.display());
+        let chart = path.display();
+        fs::write(path, svg(settings, &rows)).map_err(|error| format!("cannot write the chart to {chart}: {error}"))?;
+        println!("chart: {chart}");
     }
     Ok(())
 }
@@ -206,15 +220,18 @@ const ROUNDS: u32 = 5;
 fn measure(settings: &Settings, question: &'static str, contenders: Vec<Contender>) -> Result<Vec<Row>, String> {
     let mut waits = vec![Vec::new(); contenders.len()];
     let mut elapsed = vec![0.0; contenders.len()];
+    let is_terminal = std::io::stderr().is_terminal();
     for round in 1..=ROUNDS {
         for (n, contender) in contenders.iter().enumerate() {
-            eprint!("\r{question}, round {round} of {ROUNDS}: {:<30}", contender.name);
+            if is_terminal {
+                eprint!("\r{question}, round {round} of {ROUNDS}: {:<30}", contender.name);
+            }
             let start = Instant::now();
             waits[n].extend(play(settings, contender, u64::from(round))?);
             elapsed[n] += start.elapsed().as_secs_f64();
         }
     }
-    eprintln!("\r{:<70}\r{question}: done", "");
+    eprintln!("{}{question}: done", if is_terminal { "\r\x1b[K" } else { "" });
     let rows = contenders.iter().zip(&mut waits).zip(elapsed).map(|((contender, waits), elapsed)| {
         waits.sort_unstable();
         let percentile = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];

@@ -1,20 +1,22 @@
 //! What a second request does to the slowest one in a hundred: reads from three replicas over loopback HTTP, one of
 //! which stops now and then, as a process does that collects garbage or waits for its disk.
 //!
-//! ```text
-//! cargo run --release --example hedged_reads [-- --reads <n>] [--rate <reads per second>] [--svg <file>]
-//! ```
+//! `cargo run --release --example hedged_reads` does it; `-- --help` lists the options.
 //!
 //! Reads come at a steady rate, whether or not earlier ones are done, and each is timed from the moment it was due: a
 //! client that waited for a reply before it asked again would ask less just when it hurts. Every read goes to one
 //! replica, in turn. "Plain" waits for its reply; "fixed" asks the next replica after 12 ms; "observed" after the 95th
 //! percentile of what it has seen, 12 ms at most. Both hedges may ask again for a tenth of the reads. Every reply is
-//! checked. The table goes to standard output, the curves to the SVG file.
+//! checked. The table goes to standard output, the curves to an SVG file in `target`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints")]
 
 use flight_group::hedge::Threads;
 use flight_group::{Error, Hedge, HedgeError};
+use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -31,14 +33,35 @@ const BUDGET: (f64, u32) = (0.1, 20);
 /// Threads that read: more than there are reads in the air while a replica stands still.
 const CLIENTS: usize = 64;
 
-fn main() {
-    let options = Options::parse(std::env::args().skip(1)).unwrap_or_else(|message| {
-        eprintln!("hedged_reads: {message}");
-        std::process::exit(2);
-    });
-    if let Err(message) = run(&options) {
-        eprintln!("hedged_reads: {message}");
-        std::process::exit(1);
+const HELP: &str = "\
+Reads from three replicas over loopback HTTP, one of which stops now and then: unhedged, and hedged in two ways.
+
+usage: cargo run --release --example hedged_reads -- [options]
+
+  --reads N    how many reads in each of the three ways (default: 4000)
+  --rate N     reads a second (default: 400)
+  --svg FILE   where to write the curves (default: target/hedged_reads.svg)
+  --help       this text
+";
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args_os().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(message) => {
+            eprintln!("hedged_reads: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("hedged_reads: {message}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -81,9 +104,10 @@ fn run(options: &Options) -> Result<(), String> {
         curves.push((name, times));
     }
 
-    std::fs::write(&options.svg, svg(&curves)).map_err(|e| format!("cannot write {}: {e}", options.svg))?;
+    let chart = options.svg.display();
+    std::fs::write(&options.svg, svg(&curves)).map_err(|e| format!("cannot write the chart to {chart}: {e}"))?;
     println!();
-    println!("curves: {}", options.svg);
+    println!("chart: {chart}");
     Ok(())
 }
 
@@ -116,13 +140,15 @@ fn measure(name: &str, hedge: &Hedge, replicas: &Arc<[Replica]>, options: &Optio
                 })
             })
             .collect();
-        while clients.iter().any(|client| !client.is_finished()) {
+        // On a terminal only: elsewhere the table's lines, one for each way, say how far it is.
+        let is_terminal = std::io::stderr().is_terminal();
+        while is_terminal && clients.iter().any(|client| !client.is_finished()) {
             thread::sleep(Duration::from_millis(100));
-            if began.elapsed() > Duration::from_secs(1) {
-                eprint!("\r{name}: {} of {} reads ", next.load(Ordering::Relaxed).min(options.reads), options.reads);
-            }
+            eprint!("\r{name}: {} of {} reads ", next.load(Ordering::Relaxed).min(options.reads), options.reads);
         }
-        eprint!("\r{:60}\r", "");
+        if is_terminal {
+            eprint!("\r\x1b[K");
+        }
         clients.into_iter().map(|client| client.join().expect("clients do not panic")).collect()
     });
     let mut times = Vec::with_capacity(options.reads);
@@ -268,26 +294,44 @@ fn svg(curves: &[(&str, Vec<Duration>)]) -> String {
 struct Options {
     reads: usize,
     rate: usize,
-    svg: String,
+    svg: PathBuf,
 }
 
 impl Options {
-    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { reads: 4_000, rate: 400, svg: "hedged_reads.svg".to_owned() };
-        while let Some(name) = args.next() {
-            let value = args.next();
-            let number = |most: usize| {
-                let value = value.as_deref().unwrap_or("nothing");
-                let number = value.parse().ok().filter(|number| (1..=most).contains(number));
-                number.ok_or(format!("{name} needs a number from 1 to {most}, got {value}"))
-            };
-            match name.as_str() {
-                "--reads" => options.reads = number(10_000_000)?,
-                "--rate" => options.rate = number(2_000)?,
-                "--svg" => options.svg = value.clone().ok_or("--svg needs a file name, got nothing")?,
-                other => return Err(format!("unknown option {other}; known are --reads, --rate and --svg")),
+    /// `None`: help was asked for.
+    fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
+        let mut options = Self { reads: 4_000, rate: 400, svg: default_svg() };
+        while let Some(arg) = args.next() {
+            let name = arg.to_str().unwrap_or_default();
+            match name {
+                "--help" | "-h" => return Ok(None),
+                "--reads" => options.reads = number(name, args.next(), 10_000_000)?,
+                "--rate" => options.rate = number(name, args.next(), 2_000)?,
+                "--svg" => options.svg = args.next().ok_or("--svg wants a file, and nothing follows it")?.into(),
+                _ => return Err(format!("unknown option {arg:?}; --help lists them")),
             }
         }
-        Ok(options)
+        // Found out now, and not after half a minute of reads.
+        if let Some(directory) = options.svg.parent() {
+            let _ = std::fs::create_dir_all(directory);
+        }
+        let created = std::fs::File::create(&options.svg);
+        created.map_err(|e| format!("cannot write the chart to {}: {e}", options.svg.display()))?;
+        Ok(Some(options))
     }
+}
+
+fn number(name: &str, given: Option<OsString>, most: usize) -> Result<usize, String> {
+    let given = given.ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
+    let number = given.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("{name} is {given:?}, expected a number from 1 to {most}"))
+}
+
+/// `target` of this package where it was built, so that the chart is found again from wherever the program is run.
+fn default_svg() -> PathBuf {
+    // target/release/examples/hedged_reads
+    let target = std::env::current_exe().ok().and_then(|exe| exe.ancestors().nth(3).map(PathBuf::from));
+    let target = target.unwrap_or_default();
+    let here = std::env::current_dir().unwrap_or_default();
+    target.strip_prefix(&here).unwrap_or(&target).join("hedged_reads.svg")
 }

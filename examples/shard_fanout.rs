@@ -1,8 +1,6 @@
 //! One question to every shard: the ten best customers of a shop whose orders lie in SQLite files, one per shard.
 //!
-//! ```text
-//! cargo run --release --example shard_fanout [-- --shards <n>] [--orders <n>] [--limit <n>]
-//! ```
+//! `cargo run --release --example shard_fanout` does it; `-- --help` lists the options.
 //!
 //! The shards are written to a temporary directory, then asked one after the other and all together, with an
 //! `ErrGroup`; both must give the same answer. Then one shard is damaged: the group returns that shard's error,
@@ -12,27 +10,51 @@
 use flight_group::{CancelToken, ErrGroup};
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const CUSTOMERS: u64 = 50_000;
 const BEST: usize = 10;
 
+const HELP: &str = "\
+Asks every shard of a shop's orders, one by one and all together, and once more with one shard damaged.
+
+usage: cargo run --release --example shard_fanout -- [options]
+
+  --shards N   how many SQLite files (default: 12)
+  --orders N   orders in each of them (default: 200000)
+  --limit N    how many are asked at a time (default: 4)
+  --help       this text
+";
+
 /// What a customer spent, in cents.
 type Spent = BTreeMap<u64, u64>;
 
-fn main() {
-    let options = Options::parse(std::env::args().skip(1)).unwrap_or_else(|message| {
-        eprintln!("shard_fanout: {message}");
-        std::process::exit(2);
-    });
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args_os().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(message) => {
+            eprintln!("shard_fanout: {message}");
+            return ExitCode::from(2);
+        }
+    };
     let directory = std::env::temp_dir().join(format!("shard_fanout-{}", std::process::id()));
     let outcome = run(&options, &directory);
     let _ = std::fs::remove_dir_all(&directory);
-    if let Err(message) = outcome {
-        eprintln!("shard_fanout: {message}");
-        std::process::exit(1);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("shard_fanout: {message}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -40,19 +62,27 @@ fn run(options: &Options, directory: &Path) -> Result<(), String> {
     std::fs::create_dir_all(directory).map_err(|e| format!("cannot create {}: {e}", directory.display()))?;
     let shards: Vec<PathBuf> = (0..options.shards).map(|i| directory.join(format!("shard-{i}.sqlite"))).collect();
     let written = AtomicUsize::new(0);
+    let is_terminal = std::io::stderr().is_terminal();
+    if !is_terminal {
+        eprintln!("writing {} shards to {}", options.shards, directory.display());
+    }
     // Writing is a fan-out, too.
     ErrGroup::builder().limit(options.limit).scope(|g| {
         for (i, shard) in shards.iter().enumerate() {
             let written = &written;
             g.spawn(move |token| {
                 write_shard(shard, i as u64, options.orders, token).map_err(|e| format!("{}: {e}", shard.display()))?;
-                written.fetch_add(1, Ordering::Relaxed);
-                eprint!("\rwriting shards: {} of {} ", written.load(Ordering::Relaxed), options.shards);
+                let written = written.fetch_add(1, Ordering::Relaxed) + 1;
+                if is_terminal {
+                    eprint!("\rwriting shards: {written} of {} ", options.shards);
+                }
                 Ok::<_, String>(())
             });
         }
     })?;
-    eprint!("\r{:60}\r", "");
+    if is_terminal {
+        eprint!("\r\x1b[K");
+    }
 
     println!("{} shards of {} orders, at most {} at a time", options.shards, options.orders, options.limit);
     println!();
@@ -202,22 +232,25 @@ struct Options {
 }
 
 impl Options {
-    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+    /// `None`: help was asked for.
+    fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
         let mut options = Self { shards: 12, orders: 200_000, limit: 4 };
-        while let Some(name) = args.next() {
-            let value = args.next();
-            let number = |most: u64| {
-                let value = value.as_deref().unwrap_or("nothing");
-                let number = value.parse().ok().filter(|number| (1..=most).contains(number));
-                number.ok_or(format!("{name} needs a number from 1 to {most}, got {value}"))
-            };
-            match name.as_str() {
-                "--shards" => options.shards = number(1_000)? as usize,
-                "--orders" => options.orders = number(100_000_000)?,
-                "--limit" => options.limit = number(1_000)? as usize,
-                other => return Err(format!("unknown option {other}; known are --shards, --orders and --limit")),
+        while let Some(arg) = args.next() {
+            let name = arg.to_str().unwrap_or_default();
+            match name {
+                "--help" | "-h" => return Ok(None),
+                "--shards" => options.shards = number(name, args.next(), 1_000)? as usize,
+                "--orders" => options.orders = number(name, args.next(), 100_000_000)?,
+                "--limit" => options.limit = number(name, args.next(), 1_000)? as usize,
+                _ => return Err(format!("unknown option {arg:?}; --help lists them")),
             }
         }
-        Ok(options)
+        Ok(Some(options))
     }
+}
+
+fn number(name: &str, given: Option<OsString>, most: u64) -> Result<u64, String> {
+    let given = given.ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
+    let number = given.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("{name} is {given:?}, expected a number from 1 to {most}"))
 }

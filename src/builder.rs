@@ -116,6 +116,39 @@ macro_rules! common_settings {
             }
         }
 
+        #[cfg(feature = "tracing")]
+        impl<K, V, E, S> $builder<K, V, E, S> {
+            /// Reports every flight and every wait as a [`tracing`] span: feature `tracing`. Off by default, which
+            /// costs nothing.
+            ///
+            /// A flight's span is entered while its closure runs, so that what the closure logs is inside it. A
+            /// follower's wait has a span of its own, entered while it is blocked, which *follows from* the
+            /// flight's. Keys are shown in groups built with [`debug_keys`](Self::debug_keys) only. Spans, fields,
+            /// events and levels: [`docs::observing`](crate::docs::observing#spans).
+            ///
+            /// The subscriber is called as an [`observer`](Self::observer) is: outside every lock, and if it
+            /// panics, that unwinds in the one call.
+            pub fn traced(mut self) -> Self {
+                self.config.wanted.traced = true;
+                self
+            }
+        }
+
+        #[cfg(feature = "metrics")]
+        impl<K, V, E, S> $builder<K, V, E, S> {
+            /// Counts and times every flight and every wait with the [`metrics`] facade: feature `metrics`. Off by
+            /// default, which costs nothing.
+            ///
+            /// Install the recorder first: the group takes its meters from the one there is *when the group is
+            /// built*, and what it counts without one is lost. Each meter carries the group's
+            /// [`name`](Self::name) as label `group` (`unnamed` without), so that groups of one name are added up.
+            /// Names and units: [`docs::observing`](crate::docs::observing#meters).
+            pub fn metered(mut self) -> Self {
+                self.config.wanted.metered = true;
+                self
+            }
+        }
+
         impl<K, V, E, S> fmt::Debug for $builder<K, V, E, S> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($builder)).field("name", &self.config.name).finish_non_exhaustive()

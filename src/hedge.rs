@@ -47,7 +47,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 ///
 /// let hedge = Hedge::new()
 ///     .delay(Duration::from_millis(50)) // attempt 2 after 50 ms,
-///     .max(3)                           // three attempts at most,
+///     .max(2)                           // two attempts at most,
 ///     .budget(0.1, 10);                 // extra ones for a tenth of the calls, ten at once at most
 ///
 /// // Attempt 0 hangs, until it is told that it has lost; attempt 1 replies.
@@ -70,7 +70,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 ///     .unwrap_err();
 /// assert_eq!(error.errors()[0], Error::Work("replica 0 is down".to_owned()));
 /// assert!(error.errors()[1].is_panicked());
-/// assert_eq!(error.errors().len(), 3);
+/// assert_eq!(error.errors().len(), 2);
 ///
 /// // Settings that make no sense are an error that names the value; no attempt is made.
 /// let error = Hedge::new().max(0).run(|_| Ok::<_, String>(())).unwrap_err();

@@ -67,13 +67,14 @@
 //! * **P12 Your closure is yours.** It runs at most once, on your thread (spawned: on the executor), or is dropped
 //!   before the call returns. Your thread's `unpark` token is not touched.
 //!
-//! What it does not do is in [`docs::limitations`]; how to use it for what, in [`docs::patterns`]; how it works, in
-//! [`docs::internals`].
+//! [`docs::observing`] shows how to see what a group does: now, in traces (feature `tracing`) and on a dashboard
+//! (feature `metrics`). What it does not do is in [`docs::limitations`]; how to use it for what, in
+//! [`docs::patterns`]; how it works, in [`docs::internals`].
 //!
 //! # Dependencies
 //!
 //! parking_lot, crossbeam-channel, once_cell and hashbrown. Feature `redis` adds the module `fleet`: one flight in many
-//! processes, and leases.
+//! processes, and leases. Features `tracing` and `metrics` add the facades of these names: see [`docs::observing`].
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -93,6 +94,7 @@ mod group;
 pub mod hedge;
 mod landing;
 mod observer;
+mod report;
 mod stats;
 mod sync;
 mod write_group;

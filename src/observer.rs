@@ -83,3 +83,16 @@ pub enum Ending {
     /// The closure was run for several keys and returned nothing for this one.
     Missing,
 }
+
+impl Ending {
+    /// The word for it in spans and meters: `value`, `failed`, `panicked`, `abandoned` or `missing`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::Abandoned => "abandoned",
+            Self::Missing => "missing",
+        }
+    }
+}

@@ -58,8 +58,8 @@ pub struct FlightInfo<K> {
     /// The key.
     pub key: K,
     /// How long it has been running: counted from its start in groups that read the clock (built with
-    /// [`timed`](crate::GroupBuilder::timed), [`max_age`](crate::GroupBuilder::max_age) or
-    /// [`observer`](crate::GroupBuilder::observer)), otherwise from the arrival of its first follower, and `None`
+    /// [`timed`](crate::GroupBuilder::timed), [`max_age`](crate::GroupBuilder::max_age),
+    /// [`observer`](crate::GroupBuilder::observer), `traced` or `metered`), otherwise from the arrival of its first follower, and `None`
     /// for a leader nobody has followed.
     pub age: Option<Duration>,
     /// How many wait for the key: for this flight, or for the one queued behind it.

@@ -14,6 +14,7 @@ mod chart;
 mod client;
 mod database;
 mod load;
+mod metrics;
 mod paths;
 mod progress;
 mod report;
@@ -63,6 +64,7 @@ fn run() -> Result<(), Failure> {
         chart::create(&options.svg).map_err(Failure::Input)?;
     }
 
+    metrics::install().map_err(Failure::Run)?;
     let database =
         Database::create(trace.keys()).map_err(|e| Failure::Run(format!("cannot make the database: {e}")))?;
     println!("trace     {} requests for {} keys", thousands(trace.requests().len()), thousands(trace.keys().len()));

@@ -6,9 +6,11 @@
 //! | `DELETE /cache`             | 204: every entry has expired                                          |
 //! | `GET /flights`              | what is in the air: key, flight, age, followers; a line each          |
 //! | `DELETE /flights/KEY`       | 204: the key's flight is forgotten; 404: there is none                 |
+//! | `GET /metrics`              | what Prometheus scrapes; 404 if built without feature `metrics`        |
 //! | `GET /health`               | 200                                                                   |
 
 use crate::database::{Database, Reader};
+use crate::metrics;
 use crate::paths;
 use crate::report;
 use crate::site::{Fault, Site};
@@ -83,6 +85,10 @@ fn answer(request: &Request, site: &Site, reader: &Reader) -> (u16, Arc<str>) {
         }
         (Method::Get, "flights", None) => (200, flights(site).into()),
         (Method::Delete, "flights", Some(Some(key))) => (if site.forget(&key) { 204 } else { 404 }, "".into()),
+        (Method::Get, "metrics", None) => match metrics::scrape() {
+            Some(text) => (200, text.into()),
+            None => (404, "built without feature metrics\n".into()),
+        },
         (Method::Get, "health", None) => (200, "well\n".into()),
         _ => (404, "no such page\n".into()),
     }

@@ -33,7 +33,12 @@ impl Site {
     pub(crate) fn new(ttl: Duration, with_group: bool, stall: Option<Stall>) -> Self {
         Self {
             cache: Cache::new(ttl),
-            group: with_group.then(|| Group::builder().name("pages").timed().build()),
+            group: with_group.then(|| {
+                let builder = Group::builder().name("pages").timed();
+                #[cfg(feature = "metrics")]
+                let builder = builder.metered();
+                builder.build()
+            }),
             stall,
             started: Instant::now(),
             misses: AtomicUsize::new(0),
@@ -77,6 +82,11 @@ impl Site {
     /// What is in the air now.
     pub(crate) fn flights(&self) -> Vec<FlightInfo<String>> {
         self.group.as_ref().map(Group::flights).unwrap_or_default()
+    }
+
+    /// How many requests have waited for somebody else's query.
+    pub(crate) fn joined(&self) -> u64 {
+        self.group.as_ref().map_or(0, |group| group.stats().joined)
     }
 
     /// Whether there was a flight of `key` to forget.

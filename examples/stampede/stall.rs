@@ -5,6 +5,7 @@
 use crate::args::Options;
 use crate::client::Client;
 use crate::database::Database;
+use crate::metrics;
 use crate::paths;
 use crate::report::{duration, thousands};
 use crate::server::Server;
@@ -19,7 +20,7 @@ const PATIENT: usize = 9;
 /// Requests that give up after `WAIT`.
 const IMPATIENT: usize = 3;
 const WAIT: Duration = Duration::from_millis(1_000);
-/// When the operator looks, counted from the start; at one of these the flight is forgotten.
+/// When the operator looks, counted from when all wait; at one of these the flight is forgotten.
 const LOOKS: [u64; 6] = [250, 750, 1_250, 1_750, 2_250, 2_750];
 const FORGET_AT: u64 = 1_750;
 /// When the hanging query goes on by itself.
@@ -108,17 +109,18 @@ pub(crate) fn run(options: &Options, trace: &Trace, database: &Database) -> Resu
             s.spawn(move || client.get(&path).map(|(status, _)| (status, start.elapsed())))
         };
         // The first is the leader, and stays with its query to the end.
-        let mut asked: Vec<_> = clients.next().map(|client| ask(client, path.clone())).into_iter().collect();
+        let mut patient: Vec<_> = clients.next().map(|client| ask(client, path.clone())).into_iter().collect();
         stall.wait_until_holding();
-        for (number, client) in clients.enumerate() {
-            let wait = if number < IMPATIENT { format!("?wait={}", WAIT.as_millis()) } else { String::new() };
-            asked.push(ask(client, format!("{path}{wait}")));
-        }
+        patient.extend(clients.by_ref().take(PATIENT - 1).map(|client| ask(client, path.clone())));
+        let impatient: Vec<_> =
+            clients.map(|client| ask(client, format!("{path}?wait={}", WAIT.as_millis()))).collect();
+        wait_until_all_wait(&site, start)?;
+        let all_wait = Instant::now();
         let bystanders = s.spawn(|| ask_for_others(&others, trace, key, &over));
         let stop = StopOnDrop(&over);
 
         for at in LOOKS {
-            sleep_until(start + Duration::from_millis(at));
+            sleep_until(all_wait + Duration::from_millis(at));
             look(&operator, start, key)?;
             if at == FORGET_AT {
                 let encoded = paths::encode(key);
@@ -130,25 +132,19 @@ pub(crate) fn run(options: &Options, trace: &Trace, database: &Database) -> Resu
                 println!("{now:>7}   a new request for {key} is answered in {took}, with a query of its own");
             }
         }
-        sleep_until(start + END_AT);
+        // Before the query goes on: an outcome that is there wins over a timeout.
+        let (_, gave_up) = statuses(impatient)?;
+        sleep_until(all_wait + END_AT);
         let hung = start.elapsed();
         drop(let_go);
         println!("{:>7}   the query goes on, by itself", duration(start.elapsed()));
         drop(stop);
 
-        let mut answered = 0;
-        let mut gave_up = Vec::new();
-        for request in asked {
-            match request.join().map_err(|_| "a client's thread died".to_owned())?? {
-                (200, _) => answered += 1,
-                (504, after) => gave_up.push(after),
-                (status, _) => return Err(format!("a request for {key} got status {status}")),
-            }
-        }
+        let (answered, _) = statuses(patient)?;
         let (served, slowest) = bystanders.join().map_err(|_| "a client's thread died".to_owned())??;
         let last = gave_up.iter().max().copied().unwrap_or_default();
         println!();
-        println!("{answered:>6} requests were answered by the one query that hung for {}", duration(hung));
+        println!("{:>6} requests were answered by the one query that hung for {}", answered.len(), duration(hung));
         println!("{:>6} gave up (status 504), the last after {}", gave_up.len(), duration(last));
         println!(
             "{:>6} requests for other keys were answered meanwhile, the slowest in {}",
@@ -156,8 +152,43 @@ pub(crate) fn run(options: &Options, trace: &Trace, database: &Database) -> Resu
             duration(slowest)
         );
         println!("{:>6} flights are in the air now", site.flights().len());
+        if let (200, scraped) = operator.get("/metrics")? {
+            let meters = ["joined_total", "timed_out_total", "forgotten_total", "in_flight", "waiting"];
+            println!("\nGET /metrics, the group's part of it:");
+            for meter in meters {
+                let value = metrics::read(&scraped, meter).ok_or(format!("/metrics does not tell {meter}"))?;
+                println!("{value:>6} {meter}");
+            }
+        }
         Ok(())
     })
+}
+
+/// Waits until everybody but the leader has boarded the flight; from then on the clock alone decides what happens.
+fn wait_until_all_wait(site: &Site, start: Instant) -> Result<(), String> {
+    let expected = (PATIENT + IMPATIENT - 1) as u64;
+    while site.joined() < expected {
+        if start.elapsed() > Duration::from_secs(10) {
+            return Err(format!("{} of {expected} requests wait for the query after 10 s", site.joined()));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+type Asked<'s> = std::thread::ScopedJoinHandle<'s, Result<(u16, Duration), String>>;
+
+/// When requests were answered (200), and when they gave up (504).
+fn statuses(asked: Vec<Asked<'_>>) -> Result<(Vec<Duration>, Vec<Duration>), String> {
+    let (mut answered, mut gave_up) = (Vec::new(), Vec::new());
+    for request in asked {
+        match request.join().map_err(|_| "a client's thread died".to_owned())?? {
+            (200, after) => answered.push(after),
+            (504, after) => gave_up.push(after),
+            (status, _) => return Err(format!("a request for the key that hangs got status {status}")),
+        }
+    }
+    Ok((answered, gave_up))
 }
 
 fn sleep_until(moment: Instant) {

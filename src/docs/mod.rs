@@ -3,6 +3,7 @@
 //! Everything shown here is compiled and run as a test.
 //!
 //! * [`patterns`]: how to use the groups for what they are for, with the traps.
+//! * [`observing`]: what is stuck now, spans, meters, and what to make of them at 3 a.m.
 //! * [`limitations`]: what the crate does not do, and when not to use it.
 //! * `fleet` (feature `redis`): more than one process.
 //! * [`internals`]: how it works, for whoever reads the code or doubts it.
@@ -12,5 +13,6 @@
 pub mod fleet;
 pub mod internals;
 pub mod limitations;
+pub mod observing;
 pub mod patterns;
 pub mod performance;

@@ -2,6 +2,7 @@
 
 use crate::engine::spawned::Job;
 use crate::observer::Event;
+use crate::report::{Reports, Wanted};
 use crate::sync::{Arc, Duration, Instant, after};
 
 pub(crate) type Observer<K> = Arc<dyn Fn(&Event<'_, K>) + Send + Sync>;
@@ -21,6 +22,12 @@ pub(crate) struct Config<K> {
     pub(crate) executor: Option<Executor>,
     pub(crate) observer: Option<Observer<K>>,
     pub(crate) invalidates: Vec<Invalidate<K>>,
+    /// The reports that the builder was asked for, and those that come of it: they carry the group's name, which is
+    /// known last.
+    pub(crate) wanted: Wanted,
+    pub(crate) reports: Reports,
+    /// Settled once, so that a lone leader has one thing to look at.
+    watched: bool,
 }
 
 impl<K> Default for Config<K> {
@@ -35,15 +42,35 @@ impl<K> Default for Config<K> {
             executor: None,
             observer: None,
             invalidates: Vec::new(),
+            wanted: Wanted::default(),
+            reports: Reports::default(),
+            watched: false,
         }
     }
 }
 
 impl<K> Config<K> {
-    /// Whether a leader needs an owned key at hand: to tell an observer, or to invalidate with.
+    /// The builder has had its last word.
+    pub(crate) fn settle(mut self) -> Self {
+        self.reports = Reports::new(self.wanted, self.name.as_ref());
+        self.watched = self.is_told() || !self.invalidates.is_empty();
+        self
+    }
+
+    /// Whether anybody is told what happens.
+    pub(crate) fn is_told(&self) -> bool {
+        self.observer.is_some() || self.reports.any()
+    }
+
+    /// Whether a leader needs an owned key at hand: to tell somebody, or to invalidate with.
     #[inline]
     pub(crate) fn leader_needs_key(&self) -> bool {
-        self.observer.is_some() || !self.invalidates.is_empty()
+        self.watched
+    }
+
+    /// The key as reports may show it.
+    pub(crate) fn shown(&self, key: &K) -> Option<String> {
+        self.debug_key.map(|debug_key| debug_key(key))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::engine::spawned::Passenger;
 use crate::engine::wait_for::{FlightHead, NOBODY};
 use crate::error::{Error, Panic};
 use crate::landing::{Landing, Role};
+use crate::report::Trace;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::sync::{Arc, Instant, Mutex, OnceCell};
 
@@ -75,10 +76,11 @@ impl<V: Clone, E: Clone> Outcome<V, E> {
     }
 }
 
-/// What is published: the outcome, and whether it belongs to the key any more.
+/// What is published: the outcome, whether it belongs to the key any more, and what a wait for it links to.
 pub(crate) struct Landed<V, E> {
     pub(crate) outcome: Outcome<V, E>,
     pub(crate) detached: bool,
+    pub(crate) trace: Trace,
 }
 
 impl<V: Clone, E: Clone> Landed<V, E> {

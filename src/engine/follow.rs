@@ -11,7 +11,8 @@ use crate::engine::wait_for::Waiting;
 use crate::engine::{Engine, Turn};
 use crate::error::{Deadlock, Error};
 use crate::landing::{Landing, Role};
-use crate::observer::{Ending, EventKind};
+use crate::observer::EventKind;
+use crate::report::{Trace, WaitEnd, WaitReport};
 use crate::sync::{Arc, Instant, MutexGuard, after, test_delay};
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
@@ -147,7 +148,7 @@ impl<'e, K, V, E, S> Aboard<'e, K, V, E, S> {
         drop(flights);
         if let Some(flight) = dissolved {
             self.engine.rare.abandoned.add(1);
-            flight.publish(Landed { outcome: Outcome::Abandoned, detached: false });
+            flight.publish(Landed { outcome: Outcome::Abandoned, detached: false, trace: Trace::default() });
             flight.begin_waking();
         }
         self.put_seat_back();
@@ -166,7 +167,7 @@ impl<K, V, E, S> Drop for Aboard<'_, K, V, E, S> {
         if self.place.is_none() {
             return;
         }
-        // The observer panicked before the wait began. Should the promotion have fallen on this caller meanwhile,
+        // Whoever was told panicked before the wait began. Should the promotion have fallen on this caller meanwhile,
         // the flight has nobody to run it: whoever waits for it boards again.
         if let Left::Called = self.leave() {
             self.engine.abandon(Flying { hash: self.hash, id: self.flight.head.id });
@@ -291,7 +292,10 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         if let Some(debug_key) = self.config.debug_key {
             aboard.flight.head.set_key(|| debug_key(&key.to_owned()));
         }
-        let since = self.config.observer.as_ref().map(|_| Instant::now());
+        let watch = self.config.is_told().then(|| {
+            let key = || self.config.debug_key.map(|debug_key| debug_key(&key.to_owned()));
+            (self.config.reports.wait(flying.id, key), Instant::now())
+        });
         self.tell(flying.id, || key.to_owned(), EventKind::Joined);
         let mut took_over = None;
         let ended = aboard.wait(patience, &mut took_over);
@@ -300,10 +304,10 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
             Ended::Deadlock(_) => self.rare.deadlocked.add(1),
             _ => {}
         }
-        if let Some(since) = since {
+        if let Some((report, since)) = watch {
             let called = matches!(ended, Ended::Called);
             let unfinished = called.then(|| Unfinished::new(self, flying));
-            self.tell_end(key, &aboard.flight, &ended, took_over, queued, since);
+            self.tell_end(key, &aboard.flight, &ended, took_over, queued, report, since);
             if let Some(unfinished) = unfinished {
                 unfinished.disarm();
             }
@@ -312,6 +316,7 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
     }
 
     #[cold]
+    #[allow(clippy::too_many_arguments, reason = "all that is known of a wait")]
     fn tell_end<Q>(
         &self,
         key: &Q,
@@ -319,12 +324,23 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         ended: &Ended,
         took_over: Option<u64>,
         queued: bool,
+        mut report: WaitReport<'_>,
         since: Instant,
     ) where
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let waited = since.elapsed();
         let id = flight.head.id;
+        report.ended(&match ended {
+            Ended::Landed => {
+                let landed = flight.landed().expect("seen to have landed");
+                WaitEnd::Landed(landed.outcome.ending(), &landed.trace)
+            }
+            Ended::Called => WaitEnd::Led,
+            Ended::TimedOut => WaitEnd::TimedOut,
+            Ended::Deadlock(circle) => WaitEnd::Deadlock(circle),
+            Ended::BoardAgain => WaitEnd::BoardsAgain,
+        });
         let tell = |flight, kind| self.tell(flight, || key.to_owned(), kind);
         if let Some(detached) = took_over {
             tell(detached, EventKind::TakenOver);
@@ -333,9 +349,10 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
             Ended::TimedOut => tell(id, EventKind::TimedOut { waited }),
             Ended::Deadlock(_) => tell(id, EventKind::Deadlock),
             Ended::Landed => {
-                let ending = flight.landed().map_or(Ending::Abandoned, |landed| landed.outcome.ending());
-                tell(id, EventKind::Followed { ending, waited });
-                if queued {
+                let outcome = &flight.landed().expect("seen to have landed").outcome;
+                tell(id, EventKind::Followed { ending: outcome.ending(), waited });
+                // Who boards again still has its closure.
+                if queued && !outcome.is_worth_another_try(self.config.share_failures) {
                     tell(id, EventKind::Superseded);
                 }
             }

@@ -9,6 +9,7 @@ use crate::engine::table::{Flights, Many, Shard, Slot};
 use crate::error::Error;
 use crate::landing::{Landing, Role};
 use crate::observer::{Ending, EventKind};
+use crate::report::{FlightReport, Trace};
 use crate::sync::{Arc, Duration, Instant, MutexGuard, test_delay};
 use std::borrow::Borrow;
 
@@ -85,12 +86,18 @@ impl<K, V, E, S> Engine<K, V, E, S> {
     pub(super) fn abandon(&self, flying: Flying) {
         let mut unlinked = self.unlink(flying);
         self.rare.abandoned.add(1);
-        let _ = self.deliver(&mut unlinked, Outcome::Abandoned); // nobody waited: nobody to tell
+        // Nobody waited: nobody to tell.
+        let _ = self.deliver(&mut unlinked, Outcome::Abandoned, Trace::default());
     }
 
     /// Publishes, wakes and serves, in this order; what is left is the leader's own affair. Gives the outcome
     /// back if nobody ever waited for it.
-    fn deliver(&self, unlinked: &mut Unlinked<K, V, E>, outcome: Outcome<V, E>) -> Result<(), Outcome<V, E>> {
+    fn deliver(
+        &self,
+        unlinked: &mut Unlinked<K, V, E>,
+        outcome: Outcome<V, E>,
+        trace: Trace,
+    ) -> Result<(), Outcome<V, E>> {
         match &outcome {
             Outcome::Value(_) | Outcome::Abandoned | Outcome::Missing => {}
             Outcome::Failed(_) => self.rare.failed.add(1),
@@ -100,7 +107,7 @@ impl<K, V, E, S> Engine<K, V, E, S> {
             None => Err(outcome),
             Some(flight) => {
                 test_delay();
-                flight.publish(Landed { outcome, detached: unlinked.detached });
+                flight.publish(Landed { outcome, detached: unlinked.detached, trace });
                 Ok(())
             }
         };
@@ -160,7 +167,7 @@ impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
     ) -> Result<Landing<V>, Error<E>> {
         let mut unlinked = self.unlink_locked(flying, guard);
         let detached = unlinked.detached;
-        match self.deliver(&mut unlinked, outcome) {
+        match self.deliver(&mut unlinked, outcome, Trace::default()) {
             Err(outcome) => outcome.into_result().map(|value| Landing::new(value, Role::Leader, false, detached)),
             Ok(()) => unlinked.leaders_share(),
         }
@@ -169,12 +176,12 @@ impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
     #[cold]
     fn land_panicked(&self, flying: Flying, payload: Payload) -> ! {
         let mut unlinked = self.unlink(flying);
-        let _ = self.deliver(&mut unlinked, Outcome::Panicked(describe(&payload)));
+        let _ = self.deliver(&mut unlinked, Outcome::Panicked(describe(&payload)), Trace::default());
         drop(unlinked);
         resume_unwind(payload)
     }
 
-    /// [`lead`](Self::lead), in a group that tells an observer or invalidates another group.
+    /// [`lead`](Self::lead), in a group that tells somebody or invalidates another group.
     #[cold]
     fn lead_watched<Q, F>(&self, key: &Q, flying: Flying, work: F) -> Result<Landing<V>, Error<E>>
     where
@@ -184,9 +191,13 @@ impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
     {
         let unfinished = Unfinished::new(self, flying);
         let key = key.to_owned();
+        let report = self.report_flight(flying.id, &key, None);
         self.tell_ref(flying.id, &key, EventKind::Led);
         let began = Instant::now();
-        let result = caught(work);
+        let result = caught(|| {
+            let _inside = report.enter();
+            work()
+        });
         let ran = began.elapsed();
         unfinished.disarm();
 
@@ -195,7 +206,7 @@ impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
             Ok(Err(error)) => (Outcome::Failed(error), None),
             Err(payload) => (Outcome::Panicked(describe(&payload)), Some(payload)),
         };
-        let watched = self.land_watched(flying, &key, outcome, ran);
+        let watched = self.land_watched(flying, &key, outcome, ran, report);
         if let Some(payload) = payload {
             drop(watched);
             resume_unwind(payload);
@@ -210,9 +221,10 @@ impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
         key: &K,
         outcome: Outcome<V, E>,
         ran: Duration,
+        report: FlightReport,
     ) -> Result<Landing<V>, Error<E>> {
         if self.config.leader_needs_key() {
-            return self.land_watched(flying, key, outcome, ran).take_share();
+            return self.land_watched(flying, key, outcome, ran, report).take_share();
         }
         self.land_followed(flying, self.shard(flying.hash).lock(), outcome)
     }
@@ -222,7 +234,7 @@ impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
 pub(super) struct Watched<K, V, E> {
     unlinked: Unlinked<K, V, E>,
     undelivered: Option<Outcome<V, E>>,
-    /// A panic of the user's `Hash` or `Eq` in an invalidated group, or of the observer.
+    /// A panic of the user's `Hash` or `Eq` in an invalidated group, or of whoever was told.
     payload: Option<Payload>,
 }
 
@@ -244,7 +256,7 @@ impl<K, V: Clone, E: Clone> Watched<K, V, E> {
 }
 
 impl<K, V, E, S> Engine<K, V, E, S> {
-    /// Lands with everything a watched group asks for: the key's reads are invalidated first, the observer is
+    /// Lands with everything a watched group asks for: the key's reads are invalidated first, whoever listens is
     /// told last, and neither can keep the flight from landing.
     pub(super) fn land_watched(
         &self,
@@ -252,6 +264,7 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         key: &K,
         outcome: Outcome<V, E>,
         ran: Duration,
+        report: FlightReport,
     ) -> Watched<K, V, E> {
         let mut payload = None;
         for invalidate in &self.config.invalidates {
@@ -260,16 +273,11 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         let ending = outcome.ending();
         let mut unlinked = self.unlink(flying);
         let followers = unlinked.flight.as_ref().map_or(0, |flight| flight.followers());
-        let undelivered = self.deliver(&mut unlinked, outcome).err();
+        let undelivered = self.deliver(&mut unlinked, outcome, report.trace()).err();
         let detached = unlinked.detached;
+        let reported = caught(|| report.landed(ending, ran, followers, detached));
         let told = caught(|| self.tell_ref(flying.id, key, EventKind::Landed { ending, ran, followers, detached }));
-        Watched { unlinked, undelivered, payload: payload.or(told.err()) }
-    }
-
-    pub(super) fn tell_ref(&self, flight: u64, key: &K, kind: EventKind) {
-        if let Some(observer) = &self.config.observer {
-            observer(&crate::observer::Event { group: self.name(), key, flight, kind });
-        }
+        Watched { unlinked, undelivered, payload: payload.or(reported.err()).or(told.err()) }
     }
 }
 

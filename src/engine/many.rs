@@ -13,6 +13,7 @@ use crate::engine::panics::{caught, describe, resume_unwind};
 use crate::error::Error;
 use crate::landing::{Landing, Role};
 use crate::observer::EventKind;
+use crate::report::FlightReport;
 use crate::sync::Instant;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
@@ -29,6 +30,7 @@ struct Boardings<'e, 'k, K, V, E, S> {
 struct Led<'e, 'k, K, V, E, S> {
     key: &'k K,
     unfinished: Unfinished<'e, K, V, E, S>,
+    report: FlightReport,
 }
 
 struct Followed<'e, 'k, K, V, E, S> {
@@ -75,7 +77,8 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
             }
             match boarded {
                 Boarded::Lead(flying) => {
-                    boardings.led.push(Led { key, unfinished: Unfinished::new(self, flying) });
+                    let unfinished = Unfinished::new(self, flying);
+                    boardings.led.push(Led { key, unfinished, report: FlightReport::none() });
                     return None;
                 }
                 Boarded::Follow(flight, place) => {
@@ -90,7 +93,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
     }
 
     /// Runs the closure once for all keys this call leads, and lands each.
-    fn lead_all<F>(&self, led: Vec<Led<'_, '_, K, V, E, S>>, work: F, shares: &mut HashMap<K, Share<V, E>>)
+    fn lead_all<F>(&self, mut led: Vec<Led<'_, '_, K, V, E, S>>, work: F, shares: &mut HashMap<K, Share<V, E>>)
     where
         F: FnOnce(&[K]) -> Result<HashMap<K, V>, E>,
     {
@@ -98,18 +101,22 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
             return; // somebody else does all of it: `work` is dropped unrun
         }
         let missing: Vec<K> = led.iter().map(|one| one.key.clone()).collect();
-        for one in &led {
-            self.tell(one.unfinished.flying.id, || one.key.clone(), EventKind::Led);
+        for Led { key, unfinished, report } in &mut led {
+            *report = self.report_flight(unfinished.flying.id, key, None);
+            self.tell(unfinished.flying.id, || key.clone(), EventKind::Led);
         }
         let began = Instant::now();
-        let result = caught(|| work(&missing));
+        let result = caught(|| {
+            let _inside = FlightReport::enter_all(led.iter().map(|one| &one.report));
+            work(&missing)
+        });
         let ran = began.elapsed();
         let (mut values, failure, payload) = match result {
             Ok(Ok(values)) => (values, None, None),
             Ok(Err(error)) => (HashMap::new(), Some(error), None),
             Err(payload) => (HashMap::new(), None, Some(payload)),
         };
-        for Led { key, unfinished } in led {
+        for Led { key, unfinished, report } in led {
             // User code first, while the guard still holds: `Hash` and `Eq` here, `E::clone` below.
             let outcome = match (&payload, &failure) {
                 (Some(payload), _) => Outcome::Panicked(describe(payload)),
@@ -118,7 +125,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
             };
             let flying = unfinished.flying;
             unfinished.disarm();
-            let share = self.land_one_of_many(flying, key, outcome, ran);
+            let share = self.land_one_of_many(flying, key, outcome, ran, report);
             shares.insert(key.clone(), share);
         }
         if let Some(payload) = payload {

@@ -41,6 +41,7 @@ pub use spawned::Job;
 use crate::error::Error;
 use crate::landing::Landing;
 use crate::observer::{Event, EventKind};
+use crate::report::{FlightReport, Origin};
 use crate::stats::{FlightInfo, Rare, Stats};
 use crate::sync::{Arc, Duration, Instant, Mutex, OnceCell};
 use flight::Flight;
@@ -70,7 +71,8 @@ pub(crate) enum Turn<V, E> {
 
 impl<K, V, E, S> Engine<K, V, E, S> {
     pub(crate) fn new(hasher: S, shards: Option<usize>, config: Config<K>) -> Self {
-        let clocked = config.timed || config.max_age.is_some() || config.observer.is_some();
+        let config = config.settle();
+        let clocked = config.timed || config.max_age.is_some() || config.is_told();
         Self {
             hasher,
             shards: shards.map_or_else(Shards::for_this_machine, Shards::at_least),
@@ -97,10 +99,26 @@ impl<K, V, E, S> Engine<K, V, E, S> {
         self.epoch.map_or(0, |epoch| epoch.elapsed().as_micros() as u64 + 1)
     }
 
+    /// Tells whoever wants to know. The key is made only for those who see it.
     fn tell(&self, flight: u64, key: impl FnOnce() -> K, kind: EventKind) {
-        if let Some(observer) = &self.config.observer {
-            observer(&Event { group: self.name(), key: &key(), flight, kind });
+        let Config { observer, reports, debug_key, .. } = &self.config;
+        if observer.is_some() || (debug_key.is_some() && reports.are_traced()) {
+            self.tell_ref(flight, &key(), kind);
+        } else {
+            reports.told(flight, || None, &kind);
         }
+    }
+
+    fn tell_ref(&self, flight: u64, key: &K, kind: EventKind) {
+        let Config { observer, reports, .. } = &self.config;
+        reports.told(flight, || self.config.shown(key), &kind);
+        if let Some(observer) = observer {
+            observer(&Event { group: self.name(), key, flight, kind });
+        }
+    }
+
+    fn report_flight(&self, flight: u64, key: &K, origin: Option<&Origin>) -> FlightReport {
+        self.config.reports.flight(flight, || self.config.shown(key), origin)
     }
 
     pub(crate) fn in_flight(&self) -> usize {

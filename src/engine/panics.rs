@@ -38,3 +38,11 @@ pub(crate) fn drop_quietly<T>(value: T) {
         std::mem::forget(payload);
     }
 }
+
+/// Runs what may panic where nobody is left to hear of it: in a `Drop`, which may be part of another unwinding.
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+pub(crate) fn quietly(body: impl FnOnce()) {
+    if let Err(payload) = caught(body) {
+        drop_quietly(payload);
+    }
+}

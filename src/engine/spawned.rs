@@ -10,6 +10,7 @@ use crate::engine::wait_for::thread_number;
 use crate::error::Error;
 use crate::landing::{Landing, Role};
 use crate::observer::EventKind;
+use crate::report::{FlightReport, Origin};
 use crate::sync::{Arc, Instant, per_thread, spawn_named};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::cell::RefCell;
@@ -141,12 +142,14 @@ struct Call<K, V, E, S, F> {
     rule: Rule,
     work: F,
     sender: Sender<Delivery<V, E>>,
+    origin: Origin,
 }
 
 struct Takeoff<K, V, E, S, F> {
     call: Call<K, V, E, S, F>,
     flying: Flying,
     flight: Arc<Flight<V, E>>,
+    report: FlightReport,
 }
 
 impl<K, V, E, S> Engine<K, V, E, S>
@@ -162,8 +165,8 @@ where
         F: FnOnce() -> Result<V, E> + Send + 'static,
     {
         let (sender, receiver) = bounded(1);
-        let hash = self.hash(&key);
-        self.board_spawned(Box::new(Call { engine: self.clone(), key, hash, rule, work, sender }));
+        let (hash, origin) = (self.hash(&key), self.config.reports.origin());
+        self.board_spawned(Box::new(Call { engine: self.clone(), key, hash, rule, work, sender, origin }));
         receiver
     }
 
@@ -180,7 +183,7 @@ where
             }
             match boarded {
                 Boarded::Fly(flying, flight, passenger) => return passenger.fly(flying, flight).dispatch(),
-                Boarded::Aboard => return,
+                Boarded::Aboard => return self.config.reports.count(&EventKind::Joined),
                 Boarded::Expired(_) => {}
                 Boarded::Full(id) => {
                     self.rare.overloaded.add(1);
@@ -205,10 +208,16 @@ where
     F: FnOnce() -> Result<V, E> + Send + 'static,
 {
     fn fly(self: Box<Self>, flying: Flying, flight: Arc<Flight<V, E>>) -> Dispatch {
+        // Often on a thread whose own flight has just landed, and whose followers are yet to be woken.
+        let report = caught(|| self.engine.report_flight(flying.id, &self.key, Some(&self.origin)));
+        let report = report.unwrap_or_else(|payload| {
+            drop_quietly(payload);
+            FlightReport::none()
+        });
         let executor = self.engine.config.executor.clone();
         let name = self.engine.config.name.clone();
         Dispatch {
-            job: Job(Some(Box::new(Takeoff { call: *self, flying, flight }))),
+            job: Job(Some(Box::new(Takeoff { call: *self, flying, flight, report }))),
             hand_over: Box::new(move |job| match executor {
                 Some(executor) => executor(job),
                 None => on_a_new_thread(name.as_deref(), job),
@@ -221,10 +230,13 @@ where
         if landed.outcome.is_worth_another_try(engine.config.share_failures) {
             return engine.board_spawned(self);
         }
-        let Call { key, work, sender, .. } = *self;
+        let Call { key, work, sender, rule, origin, .. } = *self;
         drop_quietly(work); // superseded, or never needed
-        drop_quietly(key);
+        drop_quietly((key, origin));
         deliver(&sender, landed, Role::Follower, true);
+        if rule == Rule::Queue {
+            engine.config.reports.count(&EventKind::Superseded); // whoever is aboard without leading, was queued
+        }
     }
 }
 
@@ -263,7 +275,7 @@ where
     F: FnOnce() -> Result<V, E> + Send + 'static,
 {
     fn run(self: Box<Self>) {
-        let Takeoff { call: Call { engine, key, work, sender, .. }, flying, flight } = *self;
+        let Takeoff { call: Call { engine, key, work, sender, origin, .. }, flying, flight, report } = *self;
         engine.boarding_complete(flying, &flight);
         if let Err(payload) = caught(|| engine.tell_ref(flying.id, &key, EventKind::Led)) {
             // The observer's panic is this call's alone: the closure has not run, and the others board again.
@@ -272,10 +284,13 @@ where
             engine.abandon(flying);
             let _ = sender.send(Err(Error::Panicked(panic)));
             drop_quietly(work);
-            return drop_quietly((key, flight, engine));
+            return drop_quietly((report, key, origin, flight, engine));
         }
         let began = Instant::now();
-        let result = caught(work);
+        let result = caught(|| {
+            let _inside = report.enter();
+            work()
+        });
         let outcome = match result {
             Ok(Ok(value)) => Outcome::Value(value),
             Ok(Err(error)) => Outcome::Failed(error),
@@ -285,17 +300,17 @@ where
                 Outcome::Panicked(panic)
             }
         };
-        let watched = engine.land_watched(flying, &key, outcome, began.elapsed());
+        let watched = engine.land_watched(flying, &key, outcome, began.elapsed(), report);
         land_own(&flight, &sender);
-        drop_quietly((watched, key, flight, engine));
+        drop_quietly((watched, key, origin, flight, engine));
     }
 
     fn abandon(self: Box<Self>) {
-        let Takeoff { call: Call { engine, key, work, sender, .. }, flying, flight } = *self;
+        let Takeoff { call: Call { engine, key, work, sender, origin, .. }, flying, flight, report } = *self;
         engine.abandon(flying);
         land_own(&flight, &sender);
         drop_quietly(work);
-        drop_quietly((key, flight, engine));
+        drop_quietly((report, key, origin, flight, engine));
     }
 }
 

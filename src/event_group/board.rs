@@ -10,6 +10,7 @@ use crate::event_group::clock::Captain;
 use crate::event_group::slots::{Added, Coming, Kept, Load, State, Wakes};
 use crate::event_group::{Key, Own, Shared, Told};
 use crate::landing::{Landing, Role};
+use crate::report::Trace;
 use crate::sync::{Arc, Duration, Instant, MutexGuard, test_delay};
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -279,7 +280,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Aboard<'_, K, T, V, E> {
         wakes.ring();
         if dissolved.is_some() {
             // Whoever flushes it is told that there is nothing left to wait for.
-            self.flight.publish(Landed { outcome: Outcome::Abandoned, detached: false });
+            self.flight.publish(Landed { outcome: Outcome::Abandoned, detached: false, trace: Trace::default() });
             self.flight.begin_waking();
         }
         if stranded {

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::event_group::slots::{Entry, Kept, Load, Wakes};
 use crate::event_group::{Key, Own, Shared, Told};
 use crate::landing::{Landing, Role};
+use crate::report::Trace;
 use crate::sync::{Arc, test_delay};
 use std::collections::VecDeque;
 
@@ -100,7 +101,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
         let outcome = match flight {
             None => Where::Here(outcome),
             Some(flight) => {
-                flight.publish(Landed { outcome, detached: false });
+                flight.publish(Landed { outcome, detached: false, trace: Trace::default() });
                 Where::Published(flight)
             }
         };

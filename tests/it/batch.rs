@@ -7,7 +7,7 @@ mod ported;
 mod settings;
 mod timeouts;
 
-use crate::support::{guarded, until};
+use crate::support::{until, within};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use flight_group::{Batcher, Error};
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl Gated {
 
 #[test]
 fn a_lone_caller_runs_at_once_on_its_own_thread() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         for key in [1, 2, 1] {
             gated.tell(Act::Answer);
@@ -110,7 +110,7 @@ fn a_lone_caller_runs_at_once_on_its_own_thread() {
 
 #[test]
 fn whoever_queues_while_a_batch_runs_forms_the_next() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         let first = gated.spawn(1);
         let (keys, first_leader) = gated.started();
@@ -139,7 +139,7 @@ fn whoever_queues_while_a_batch_runs_forms_the_next() {
 
 #[test]
 fn duplicates_share_a_place_and_are_passed_once() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         let first = gated.spawn(1);
         gated.started();
@@ -160,7 +160,7 @@ fn duplicates_share_a_place_and_are_passed_once() {
 /// A value from before the call is never handed out.
 #[test]
 fn a_key_of_the_running_batch_goes_into_the_next() {
-    guarded(|| {
+    within(|| {
         let calls = Arc::new(AtomicUsize::new(0));
         let (tell, started) = unbounded();
         let (go, may_go) = unbounded::<()>();
@@ -184,7 +184,7 @@ fn a_key_of_the_running_batch_goes_into_the_next() {
 
 #[test]
 fn under_load_everybody_is_served_and_no_batch_overlaps() {
-    guarded(|| {
+    within(|| {
         let running = AtomicUsize::new(0);
         let batcher: Batcher<u32, u32> = Batcher::builder().max_batch(5).build(move |keys: &[u32]| {
             assert_eq!(running.fetch_add(1, SeqCst), 0, "two batches overlap");
@@ -212,7 +212,7 @@ fn under_load_everybody_is_served_and_no_batch_overlaps() {
 
 #[test]
 fn a_key_is_asked_for_by_what_it_borrows_as() {
-    guarded(|| {
+    within(|| {
         let words: Batcher<String, usize> =
             Batcher::new(|words: &[String]| Ok(words.iter().map(|word| (word.clone(), word.len())).collect()));
         assert_eq!(words.load("seven"), Ok(5));
@@ -255,7 +255,7 @@ impl std::hash::Hash for Counted {
 
 #[test]
 fn a_lone_caller_clones_no_value_and_a_duplicate_no_key() {
-    guarded(|| {
+    within(|| {
         let (keys, values) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (tell, started) = unbounded();
         let (go, may_go) = unbounded::<()>();
@@ -295,7 +295,7 @@ fn a_lone_caller_clones_no_value_and_a_duplicate_no_key() {
 /// P12: parking belongs to the caller.
 #[test]
 fn the_callers_unpark_token_is_untouched() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         let first = gated.spawn(1);
         gated.started();
@@ -322,7 +322,7 @@ fn a_lone_caller_never_sleeps() {
         let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
         line.split_whitespace().last().unwrap().parse().unwrap()
     }
-    guarded(|| {
+    within(|| {
         let batcher: Batcher<u32, u32> = Batcher::new(|keys: &[u32]| Ok(keys.iter().map(|&key| (key, key)).collect()));
         // A page that has to be read in is a sleep as well, and not ours: one round without any is the proof.
         let quiet = (0..20).any(|_| {

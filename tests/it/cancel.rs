@@ -1,6 +1,6 @@
 //! `CancelToken`: the first cause stays, everybody is told, and nothing is left behind.
 
-use crate::support::{guarded, until};
+use crate::support::{until, within};
 use flight_group::{CancelToken, Cancelled};
 use std::error::Error;
 use std::fmt;
@@ -24,7 +24,7 @@ fn auto_traits_are_pinned() {
 
 #[test]
 fn every_waiter_is_woken_with_the_one_cause() {
-    guarded(|| {
+    within(|| {
         let token = CancelToken::new();
         let asleep = Arc::new(AtomicUsize::new(0));
         let waiters: Vec<_> = (0..6)
@@ -52,7 +52,7 @@ fn every_waiter_is_woken_with_the_one_cause() {
 /// go's context: `TestCause`, "the first cancel wins".
 #[test]
 fn the_first_of_many_cancels_wins_and_says_so() {
-    guarded(|| {
+    within(|| {
         for _ in 0..200 {
             let token = CancelToken::new();
             let winners: Vec<usize> = thread::scope(|s| {
@@ -194,7 +194,7 @@ fn a_cause_that_panics_when_dropped_strands_nobody() {
     }
     impl Error for Bomb {}
 
-    guarded(|| {
+    within(|| {
         let token = CancelToken::new();
         let waiter = thread::spawn({
             let token = token.clone();

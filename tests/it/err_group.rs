@@ -1,6 +1,6 @@
 //! `ErrGroup`: the first error comes back, the rest are told, skipped or joined, and panics keep their payload.
 
-use crate::support::{guarded, until};
+use crate::support::{until, within};
 use flight_group::err_group::{Errors, NotSpawned};
 use flight_group::{CancelToken, ErrGroup};
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ fn auto_traits_are_pinned() {
 /// returns the first error of the list).
 #[test]
 fn wait_after_every_task_and_the_first_error_at_the_end() {
-    guarded(|| {
+    within(|| {
         for errors in [&[][..], &[None], &[Some("1")], &[Some("1"), None], &[Some("1"), None, Some("2")]] {
             let first = errors.iter().flatten().next();
             let outcome: Result<(), &str> = ErrGroup::scope(|g| {
@@ -45,7 +45,7 @@ fn wait_after_every_task_and_the_first_error_at_the_end() {
 /// error as its cause where there is one).
 #[test]
 fn the_token_is_cancelled_with_the_first_errors_message_or_the_scopes_end() {
-    guarded(|| {
+    within(|| {
         for (errors, cause) in [
             (&[][..], "the scope of the error group has ended"),
             (&[None], "the scope of the error group has ended"),
@@ -69,7 +69,7 @@ fn the_token_is_cancelled_with_the_first_errors_message_or_the_scopes_end() {
 /// x/sync errgroup: `TestTryGo` (as many as the limit allows, then refused, and admitted again afterwards).
 #[test]
 fn try_spawn_admits_as_many_as_the_limit_allows() {
-    guarded(|| {
+    within(|| {
         let (release, held) = mpsc::channel::<()>();
         let held = Mutex::new(held);
         let task = |_: &CancelToken| held.lock().unwrap().recv().map_err(|e| e.to_string());
@@ -92,7 +92,7 @@ fn try_spawn_admits_as_many_as_the_limit_allows() {
 /// x/sync errgroup: `TestGoLimit`; conc: `TestErrorPool/limit`. And no more threads than the limit, however many tasks.
 #[test]
 fn never_more_tasks_nor_threads_than_the_limit() {
-    guarded(|| {
+    within(|| {
         for limit in [1, 3, 10] {
             let (active, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
             let threads = Mutex::new(HashSet::new());
@@ -118,7 +118,7 @@ fn never_more_tasks_nor_threads_than_the_limit() {
 /// Without a limit every task has its thread: tasks that wait for each other get on.
 #[test]
 fn without_a_limit_all_tasks_run_at_once() {
-    guarded(|| {
+    within(|| {
         let all = Barrier::new(20);
         let outcome: Outcome = ErrGroup::scope(|g| {
             for _ in 0..20 {
@@ -135,7 +135,7 @@ fn without_a_limit_all_tasks_run_at_once() {
 /// x/sync errgroup: `ExampleGroup_parallel` (results go to slots of the caller's frame).
 #[test]
 fn tasks_borrow_from_the_frame_around_the_scope() {
-    guarded(|| {
+    within(|| {
         let words = ["web", "image", "video"];
         let mut found = vec![String::new(); words.len()];
         let returned = ErrGroup::scope(|g| {
@@ -155,7 +155,7 @@ fn tasks_borrow_from_the_frame_around_the_scope() {
 /// conc: `TestContextPool/WithFirstError_and_WithCancelOnError` (who is told by the first failure does not replace it).
 #[test]
 fn the_first_error_is_returned_though_others_follow() {
-    guarded(|| {
+    within(|| {
         let outcome: Outcome = ErrGroup::scope(|g| {
             for _ in 0..3 {
                 g.spawn(|token| Err(format!("told: {}", token.wait().cause())));
@@ -169,7 +169,7 @@ fn the_first_error_is_returned_though_others_follow() {
 /// conc: `TestErrorPool/wait_error_is_all_returned_errors`, `TestContextPool/WithCancelOnError`.
 #[test]
 fn all_errors_come_back_in_the_order_of_failing() {
-    guarded(|| {
+    within(|| {
         let outcome: Result<(), Errors<String>> = ErrGroup::builder().all_errors().scope(|g| {
             g.spawn(|token| Err(format!("told: {}", token.wait().cause())));
             g.spawn(|_| Err("first".to_owned()));
@@ -186,7 +186,7 @@ fn all_errors_come_back_in_the_order_of_failing() {
 /// conc: `TestContextPool/no_WithCancelOnError` (an error need not stop the others).
 #[test]
 fn a_group_that_keeps_going_runs_every_task_and_tells_nobody() {
-    guarded(|| {
+    within(|| {
         let ran = AtomicUsize::new(0);
         let outcome: Result<(), Errors<String>> = ErrGroup::builder().limit(1).keep_going().all_errors().scope(|g| {
             for i in 0..10 {
@@ -212,7 +212,7 @@ fn a_group_that_keeps_going_runs_every_task_and_tells_nobody() {
 
 #[test]
 fn tasks_not_started_when_the_group_fails_are_dropped_unrun_and_counted() {
-    guarded(|| {
+    within(|| {
         let alive = Arc::new(());
         let outcome: Result<(), Errors<&str>> = ErrGroup::builder().limit(1).all_errors().scope(|g| {
             g.spawn(|_| Err("no"));
@@ -238,7 +238,7 @@ fn tasks_not_started_when_the_group_fails_are_dropped_unrun_and_counted() {
 /// the place of one that goes on until the blocked call has returned.
 #[test]
 fn a_failure_ends_the_wait_for_admission() {
-    guarded(|| {
+    within(|| {
         let returned = AtomicBool::new(false);
         let outcome: Outcome = ErrGroup::builder().limit(1).scope(|g| {
             let (g2, returned) = (g.clone(), &returned);
@@ -257,7 +257,7 @@ fn a_failure_ends_the_wait_for_admission() {
 /// conc: `TestErrorPool/propagates_panics`, `TestWaitGroup/panic`; here with the payload itself, after all have ended.
 #[test]
 fn a_panic_is_re_raised_with_its_own_payload_after_all_have_ended() {
-    guarded(|| {
+    within(|| {
         // Nobody is skipped: the panic comes when all have started.
         let (ended, started) = (AtomicUsize::new(0), Barrier::new(10));
         let payload = catch_unwind(AssertUnwindSafe(|| {
@@ -287,7 +287,7 @@ fn a_panic_is_re_raised_with_its_own_payload_after_all_have_ended() {
 /// first one outranks later ones.
 #[test]
 fn the_first_panic_outranks_everything_else() {
-    guarded(|| {
+    within(|| {
         let payload = catch_unwind(|| {
             ErrGroup::scope(|g| {
                 g.spawn(|_| Err("an error".to_owned()));
@@ -315,7 +315,7 @@ fn the_first_panic_outranks_everything_else() {
 
 #[test]
 fn a_panic_of_the_scopes_closure_stops_the_tasks_and_goes_on_after_them() {
-    guarded(|| {
+    within(|| {
         let (told, started) = (AtomicBool::new(false), Barrier::new(2));
         let payload = catch_unwind(AssertUnwindSafe(|| {
             ErrGroup::scope(|g| -> () {
@@ -339,7 +339,7 @@ fn a_panic_of_the_scopes_closure_stops_the_tasks_and_goes_on_after_them() {
 /// comes back). None is skipped: a scope that returns `Ok` has run every task.
 #[test]
 fn a_parents_cancel_reaches_tasks_and_skips_none() {
-    guarded(|| {
+    within(|| {
         let request = CancelToken::new();
         request.cancel("the user went away");
         let ran = AtomicUsize::new(0);
@@ -368,7 +368,7 @@ fn a_parents_cancel_reaches_tasks_and_skips_none() {
 /// x/sync errgroup and conc block for ever here: the only place is the spawning task's own.
 #[test]
 fn a_task_that_spawns_into_a_full_group_runs_the_new_task_itself() {
-    guarded(|| {
+    within(|| {
         let order = Mutex::new(Vec::new());
         let outcome: Outcome = ErrGroup::builder().limit(1).scope(|g| {
             let (g2, order) = (g.clone(), &order);
@@ -389,7 +389,7 @@ fn a_task_that_spawns_into_a_full_group_runs_the_new_task_itself() {
 
 #[test]
 fn wait_in_a_task_is_a_panic_and_not_a_hang() {
-    guarded(|| {
+    within(|| {
         let payload = catch_unwind(|| {
             ErrGroup::scope(|g| {
                 let g2 = g.clone();
@@ -408,7 +408,7 @@ fn wait_in_a_task_is_a_panic_and_not_a_hang() {
 /// A group inside a task of a group: the inner one's blocking calls are not taken for the outer one's.
 #[test]
 fn groups_nest() {
-    guarded(|| {
+    within(|| {
         let total = AtomicUsize::new(0);
         let outcome: Outcome = ErrGroup::builder().limit(2).scope(|outer| {
             for _ in 0..4 {
@@ -458,7 +458,7 @@ fn user_types_that_panic_strand_nobody() {
         }
     }
 
-    guarded(|| {
+    within(|| {
         let payload = catch_unwind(|| {
             ErrGroup::scope(|g| {
                 g.spawn(|_| Err(Bomb { on_display: true, on_drop: false }));
@@ -503,7 +503,7 @@ fn threads_end_with_the_scope() {
     }
     thread_local!(static ALIVE: std::cell::RefCell<Option<Alive>> = const { std::cell::RefCell::new(None) });
 
-    guarded(|| {
+    within(|| {
         let alive = Arc::new(AtomicUsize::new(0));
         let outcome: Outcome = ErrGroup::builder().limit(4).scope(|g| {
             for _ in 0..50 {

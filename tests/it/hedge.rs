@@ -1,6 +1,6 @@
 //! `Hedge` and `hedge::first`: the first good reply, at once, whatever the losers do.
 
-use crate::support::{guarded, until};
+use crate::support::{until, within};
 use flight_group::hedge::{self, Attempt, HedgeStats, InvalidHedge, Job, Threads};
 use flight_group::{CancelToken, Error, Hedge, HedgeError};
 use proptest::prelude::*;
@@ -61,7 +61,7 @@ fn auto_traits_are_pinned() {
 /// failsafe-go: `TestHedgePolicy/should_not_hedge_when_delay_not_exceeded`; hedgedhttp: `TestFirstIsOK`.
 #[test]
 fn a_quick_first_attempt_is_the_only_one() {
-    guarded(|| {
+    within(|| {
         let hedge = Hedge::new().delay(NEVER).max(10);
         assert_eq!(hedge.run(|attempt| Ok::<_, String>(attempt.index())).unwrap(), 0);
         let stats = hedge.stats();
@@ -72,7 +72,7 @@ fn a_quick_first_attempt_is_the_only_one() {
 /// failsafe-go: `TestHedgePolicy/should_hedge_when_delay_exceeded`, `first_returned_result_triggers_cancellation`.
 #[test]
 fn a_slow_first_attempt_is_hedged_and_told_that_it_lost() {
-    guarded(|| {
+    within(|| {
         let (told, cause) = mpsc::channel();
         let told = Mutex::new(told);
         let hedge = Hedge::new().delay(SOON);
@@ -94,7 +94,7 @@ fn a_slow_first_attempt_is_hedged_and_told_that_it_lost() {
 /// hedgedhttp: `TestUpto`, `TestHangAllExceptLast`; failsafe-go: `TestHedgePolicy/all_hedges_used`.
 #[test]
 fn attempts_are_started_up_to_the_maximum_and_no_further() {
-    guarded(|| {
+    within(|| {
         let (made, gate) = (Arc::new(AtomicUsize::new(0)), Gate::default());
         let hedge = Hedge::new().delay(SOON).max(7);
         let reply = hedge.run({
@@ -116,7 +116,7 @@ fn attempts_are_started_up_to_the_maximum_and_no_further() {
 /// hedgedhttp: `TestNoTimeout`; failsafe-go: `TestHedgePolicy/backup_executions`.
 #[test]
 fn a_delay_of_zero_starts_all_at_once() {
-    guarded(|| {
+    within(|| {
         let all = Arc::new(Barrier::new(4));
         let hedge = Hedge::new().delay(Duration::ZERO).max(4);
         // No attempt ends before all have begun.
@@ -128,7 +128,7 @@ fn a_delay_of_zero_starts_all_at_once() {
 /// hedgedhttp: `TestGetSuccessEvenWithErrorsPresent`. The delay never passes: only failures start attempts.
 #[test]
 fn a_failure_starts_the_next_attempt_at_once() {
-    guarded(|| {
+    within(|| {
         let hedge = Hedge::new().delay(NEVER).max(5);
         let reply = hedge.run(|attempt| if attempt.index() < 4 { Err("down") } else { Ok("success") });
         assert_eq!(reply.unwrap(), "success");
@@ -153,7 +153,7 @@ fn a_failure_starts_the_next_attempt_at_once() {
 /// hedgedhttp: `TestGetFailureAfterAllRetries`. The order is that of the starts, though they end in reverse.
 #[test]
 fn all_failed_is_every_error_in_the_order_of_the_attempts() {
-    guarded(|| {
+    within(|| {
         let gates: Arc<[Gate; 4]> = Arc::default();
         gates[3].open();
         let error = Hedge::new()
@@ -179,7 +179,7 @@ fn all_failed_is_every_error_in_the_order_of_the_attempts() {
 
 #[test]
 fn a_panicking_attempt_is_a_failed_one_also_when_all_panic() {
-    guarded(|| {
+    within(|| {
         let hedge = Hedge::new().delay(NEVER).max(2);
         let reply = hedge.run(|attempt| if attempt.index() == 0 { panic!("mad") } else { Ok::<_, String>(7) });
         assert_eq!(reply.unwrap(), 7);
@@ -200,7 +200,7 @@ fn a_panicking_attempt_is_a_failed_one_also_when_all_panic() {
 
 #[test]
 fn the_call_returns_while_a_deaf_loser_runs_and_its_result_is_dropped_on_its_own_thread() {
-    guarded(|| {
+    within(|| {
         for panics in [false, true] {
             let gate = Gate::default();
             let (by, dropped) = mpsc::channel();
@@ -236,7 +236,7 @@ fn the_call_returns_while_a_deaf_loser_runs_and_its_result_is_dropped_on_its_own
 /// Errors of attempts that failed before another one won are not the caller's to drop either.
 #[test]
 fn an_earlier_failures_error_is_dropped_by_the_winner() {
-    guarded(|| {
+    within(|| {
         let (by, dropped) = mpsc::channel();
         let by = Mutex::new(by);
         let reply = Hedge::new().delay(NEVER).max(2).run(move |attempt| match attempt.index() {
@@ -250,7 +250,7 @@ fn an_earlier_failures_error_is_dropped_by_the_winner() {
 
 #[test]
 fn the_winners_token_is_never_cancelled() {
-    guarded(|| {
+    within(|| {
         let (tokens, seen) = mpsc::channel();
         let tokens = Mutex::new(tokens);
         let winner = Hedge::new()
@@ -302,7 +302,7 @@ fn settings_that_make_no_sense_are_errors_that_name_the_value() {
 /// failsafe-go answers a denied hedge with a failed call; here the attempt that runs goes on.
 #[test]
 fn an_empty_budget_denies_extra_attempts_and_never_the_call() {
-    guarded(|| {
+    within(|| {
         let hedge = Hedge::new().delay(SOON).max(3).budget(0.0, 1);
         let slow = |denials: u64| {
             let watched = hedge.clone();
@@ -324,7 +324,7 @@ fn an_empty_budget_denies_extra_attempts_and_never_the_call() {
 
 #[test]
 fn the_budget_holds_for_all_calls_and_clones_together() {
-    guarded(|| {
+    within(|| {
         let hedge = Hedge::new().delay(NEVER).max(4).budget(0.1, 3);
         thread::scope(|s| {
             for _ in 0..4 {
@@ -345,7 +345,7 @@ fn the_budget_holds_for_all_calls_and_clones_together() {
 /// The fixed delay is never over; the observed percentile is what starts the second attempt.
 #[test]
 fn the_observed_percentile_shortens_the_delay() {
-    guarded(|| {
+    within(|| {
         // A call is observed by the thread that makes its attempt: here, at first, so that 64 calls are 64 times.
         let (inline, threads) = (Arc::new(AtomicBool::new(true)), Threads::new(2));
         let here = Arc::clone(&inline);
@@ -369,7 +369,7 @@ fn the_observed_percentile_shortens_the_delay() {
 
 #[test]
 fn threads_are_bounded_and_a_full_set_makes_calls_unhedged_on_their_own_thread() {
-    guarded(|| {
+    within(|| {
         let threads = Threads::new(2);
         let hedge = Hedge::new().threads(&threads).delay(Duration::ZERO).max(3);
         let seen = Arc::new(Mutex::new(HashSet::new()));
@@ -400,7 +400,7 @@ fn threads_are_bounded_and_a_full_set_makes_calls_unhedged_on_their_own_thread()
 /// A set of one thread, whose only thread makes a hedged call: a queue would wait for itself for ever.
 #[test]
 fn hedged_calls_nest_on_the_smallest_set_of_threads() {
-    guarded(|| {
+    within(|| {
         let hedge = Hedge::new().threads(&Threads::new(1)).delay(NEVER).max(2);
         let inner = hedge.clone();
         let reply = hedge.run(move |_| {
@@ -415,7 +415,7 @@ fn hedged_calls_nest_on_the_smallest_set_of_threads() {
 
 #[test]
 fn idle_threads_leave_and_come_again() {
-    guarded(|| {
+    within(|| {
         let threads = Threads::with_keep_alive(4, SOON);
         let hedge = Hedge::new().threads(&threads).delay(Duration::ZERO).max(4);
         for _ in 0..3 {
@@ -430,7 +430,7 @@ fn idle_threads_leave_and_come_again() {
 fn threads_end_when_the_last_handle_is_dropped() {
     thread_local!(static ALIVE: std::cell::RefCell<Option<Arc<()>>> = const { std::cell::RefCell::new(None) });
 
-    guarded(|| {
+    within(|| {
         let alive = Arc::new(());
         let gate = Gate::default();
         let threads = Threads::with_keep_alive(8, NEVER);
@@ -455,7 +455,7 @@ fn threads_end_when_the_last_handle_is_dropped() {
 
 #[test]
 fn an_executor_may_refuse_now_later_or_always() {
-    guarded(|| {
+    within(|| {
         // Always: every attempt is made here, one after the other.
         let here = thread::current().id();
         let hedge = Hedge::new().executor(drop).delay(Duration::ZERO).max(3);
@@ -492,7 +492,7 @@ fn an_executor_may_refuse_now_later_or_always() {
 
 #[test]
 fn a_refused_attempt_costs_no_budget() {
-    guarded(|| {
+    within(|| {
         let threads = Threads::new(1);
         let full = threads.clone();
         let hedge = Hedge::new().threads(&threads).delay(Duration::ZERO).max(2).budget(0.0, 1);
@@ -517,7 +517,7 @@ fn an_executor_that_runs_inline_makes_a_retry() {
 
 #[test]
 fn an_executor_that_panics_unwinds_in_its_caller_and_tells_the_attempts() {
-    guarded(|| {
+    within(|| {
         let threads = Threads::new(1);
         let (calls, began) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
         let running = Arc::clone(&began);
@@ -546,7 +546,7 @@ fn an_executor_that_panics_unwinds_in_its_caller_and_tells_the_attempts() {
 /// hedgedhttp: `TestCancelByClient`. The attempts are deaf: only the caller can have heard.
 #[test]
 fn a_cancel_ends_the_call_at_once_and_a_reply_that_is_there_wins() {
-    guarded(|| {
+    within(|| {
         let (gate, request) = (Gate::default(), CancelToken::new());
         let hedge = Hedge::new().delay(NEVER);
         let held = gate.clone();
@@ -589,7 +589,7 @@ fn a_cancel_ends_the_call_at_once_and_a_reply_that_is_there_wins() {
 /// The seeds' "moving later": replicas that answer at different times, all asked at once.
 #[test]
 fn first_asks_all_replicas_at_once_and_takes_the_first_good_reply() {
-    guarded(|| {
+    within(|| {
         let all = Arc::new(Barrier::new(3));
         let ask = |i: usize| {
             let all = Arc::clone(&all);
@@ -614,7 +614,7 @@ fn first_asks_all_replicas_at_once_and_takes_the_first_good_reply() {
 /// What a replica replies need be neither `Clone` nor `Sync`, and closures of different types are boxed.
 #[test]
 fn replies_are_moved() {
-    guarded(|| {
+    within(|| {
         type Ask = Box<dyn FnOnce(Attempt) -> Result<mpsc::Receiver<i32>, String> + Send>;
         let (tx, rx) = mpsc::channel();
         let replicas: Vec<Ask> = vec![Box::new(|_| Err("down".to_owned())), Box::new(move |_| Ok(rx))];

@@ -13,6 +13,7 @@ mod hedge;
 mod histories;
 mod many;
 mod observer;
+mod observing;
 mod options;
 mod p10_forget_is_exact;
 mod p11_hand_over;

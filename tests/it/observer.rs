@@ -1,12 +1,14 @@
 //! What an observer is told, when, and that its panic concerns one call only.
 
-use crate::support::{AGES, Gate, Held, SOON, finish, line_up, message, until, until_waiting, within};
+use crate::support::{
+    AGES, Gate, Held, SOON, finish, keep_quiet_about, line_up, message, until, until_waiting, within,
+};
 use flight_group::{Ending, Error, EventKind, Group, Role, WriteGroup};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::spawn;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 type G = Group<u8, u32, String>;
 
@@ -218,9 +220,12 @@ fn times_are_told() {
     within(|| {
         let (ran, waited) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(u64::MAX)));
         let (ran_, waited_) = (ran.clone(), waited.clone());
+        let joined = Arc::new(Mutex::new(None));
+        let joined_ = joined.clone();
         let group: Group<u8, u32> = Group::builder()
             .observer(move |event| match event.kind {
                 EventKind::Landed { ran, ending: Ending::Value, .. } => ran_.store(ran.as_nanos() as u64, SeqCst),
+                EventKind::Joined => *joined_.lock().unwrap() = Some(Instant::now()),
                 EventKind::TimedOut { waited, .. } => waited_.store(waited.as_nanos() as u64, SeqCst),
                 _ => {}
             })
@@ -234,10 +239,14 @@ fn times_are_told() {
                 })
             })
         };
-        assert!(group.call(&1).timeout(SOON).run(|| Ok(1)).is_err());
+        let deadline = Instant::now() + SOON;
+        assert!(group.call(&1).deadline(deadline).run(|| Ok(1)).is_err());
         leader.release();
         let (ran, waited) = (ran.load(SeqCst), waited.load(SeqCst));
-        assert!(u128::from(waited) >= SOON.as_nanos() && ran >= waited, "ran {ran} ns, waited {waited} ns");
+        // Counted from before `Joined` was told to after the deadline, however long the machine takes for either.
+        let least = joined.lock().unwrap().map_or(Duration::ZERO, |joined| deadline.saturating_duration_since(joined));
+        assert!(u128::from(waited) >= least.as_nanos(), "waited {waited} ns, expected at least {least:?}");
+        assert!(ran >= waited, "ran {ran} ns, waited {waited} ns");
         assert!(u128::from(ran) < AGES.as_nanos());
     });
 }
@@ -312,6 +321,18 @@ fn an_observer_that_hangs_holds_up_one_call() {
 
 /// An observer that panics, at its first event of one kind.
 fn trapped(kind: &'static str) -> (flight_group::GroupBuilder<u8, u32, String>, Arc<AtomicBool>) {
+    keep_quiet_about(&[
+        "trapped at Expired",
+        "trapped at Followed",
+        "trapped at Forgotten",
+        "trapped at Joined",
+        "trapped at Landed",
+        "trapped at Led",
+        "trapped at Overloaded",
+        "trapped at Superseded",
+        "trapped at TakenOver",
+        "trapped at TimedOut",
+    ]);
     let sprung = Arc::new(AtomicBool::new(false));
     let trap = sprung.clone();
     let builder = Group::builder().observer(move |event| {
@@ -587,5 +608,35 @@ fn p5_a_captain_whose_observer_panics_leaves_its_run_to_the_others() {
             assert_eq!(writes.in_flight(), 0);
             until_waiting(&writes, &1, 0);
         }
+    });
+}
+
+/// A caller queued with `fresh` that takes part in a failure and boards again keeps its closure: it is not
+/// superseded, unless it is in the end.
+#[test]
+fn who_boards_again_is_not_superseded() {
+    within(|| {
+        let superseded = Arc::new(Mutex::new(0));
+        let counter = superseded.clone();
+        let group: Group<u8, u8, &str> = Group::builder()
+            .share_failures(false)
+            .observer(move |event| {
+                if event.kind == EventKind::Superseded {
+                    *counter.lock().unwrap() += 1;
+                }
+            })
+            .build();
+        std::thread::scope(|s| {
+            let ran = group.call(&1).run(|| {
+                for queued in 1..=2 {
+                    s.spawn(|| group.call(&1).fresh().run(|| Err("no")));
+                    until(|| group.followers(&1) == queued);
+                }
+                Ok(0)
+            });
+            assert_eq!(ran.unwrap().value, 0);
+        });
+        assert_eq!(*superseded.lock().unwrap(), 0, "both closures ran");
+        assert_eq!(group.stats().failed, 2);
     });
 }

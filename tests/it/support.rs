@@ -42,11 +42,6 @@ pub(crate) fn within<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'stati
     }
 }
 
-/// [`within`], under the name the companions' tests know it by.
-pub(crate) fn guarded<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
-    within(body)
-}
-
 /// Joins, and lets the thread's panic go on here.
 pub(crate) fn finish<T>(thread: JoinHandle<T>) -> T {
     thread.join().unwrap_or_else(|payload| resume_unwind(payload))

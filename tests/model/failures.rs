@@ -3,6 +3,7 @@
 use crate::harness::{explore, spawn, work};
 use flight_group::{Error, Group, WriteGroup};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 
 fn quiet() {
     // Panics are the point here; their reports are not.
@@ -99,5 +100,42 @@ fn p12_failures_not_shared_are_tried_again_by_the_next() {
             .collect();
         callers.into_iter().for_each(|caller| caller.join().unwrap());
         assert_eq!(group.in_flight(), 0);
+    });
+}
+
+/// A landing that puts the next flight into the air has nothing more to do with it: were it to drop the next one's
+/// outcome, a `Drop` that panics would keep it from waking its own followers.
+#[test]
+fn p5_a_landing_does_not_drop_the_next_flights_outcome() {
+    #[derive(Clone)]
+    struct Value(Option<Arc<Mutex<Vec<shuttle::thread::ThreadId>>>>);
+    impl Drop for Value {
+        fn drop(&mut self) {
+            if let Some(dropped_by) = &self.0 {
+                dropped_by.lock().unwrap().push(shuttle::thread::current().id());
+            }
+        }
+    }
+    explore(|| {
+        let dropped_by = Arc::new(Mutex::new(Vec::new()));
+        let group: WriteGroup<u8, Value> = WriteGroup::new();
+        let first = {
+            let group = group.clone();
+            spawn(move || {
+                group.write(&1, || {
+                    work();
+                    Value(None)
+                });
+                shuttle::thread::current().id()
+            })
+        };
+        let next = {
+            let (group, dropped_by) = (group.clone(), dropped_by.clone());
+            spawn(move || drop(group.write(&1, || Value(Some(dropped_by)))))
+        };
+        let first = first.join().unwrap();
+        next.join().unwrap();
+        assert!(!dropped_by.lock().unwrap().contains(&first), "dropped by who led the flight before");
+        assert!(!dropped_by.lock().unwrap().is_empty());
     });
 }

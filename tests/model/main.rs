@@ -33,9 +33,14 @@ mod harness;
 mod hedge;
 #[cfg(flight_group_shuttle)]
 mod many;
+#[cfg(all(flight_group_shuttle, feature = "tracing"))]
+mod observing;
 #[cfg(flight_group_shuttle)]
 mod reads;
 #[cfg(flight_group_shuttle)]
 mod spawned;
+#[cfg(all(flight_group_shuttle, feature = "tracing"))]
+#[path = "../it/observing/trace.rs"]
+mod trace;
 #[cfg(flight_group_shuttle)]
 mod writes;

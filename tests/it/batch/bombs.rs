@@ -1,7 +1,7 @@
 //! Keys, values and errors that panic on the n-th use of a trait: nobody hangs, nobody gets a wrong value, and the
 //! batcher works on.
 
-use crate::support::guarded;
+use crate::support::within;
 use flight_group::{Batcher, Error};
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -169,7 +169,7 @@ fn every_use(place: Where, on: Use) {
 
 #[test]
 fn keys_that_go_off() {
-    guarded(|| {
+    within(|| {
         for on in [Use::Hash, Use::Eq, Use::Clone, Use::Drop] {
             every_use(Where::Key, on);
         }
@@ -178,7 +178,7 @@ fn keys_that_go_off() {
 
 #[test]
 fn values_that_go_off() {
-    guarded(|| {
+    within(|| {
         // A batch of one moves its value, so a clone takes company, which may not come with `max_batch` of 1.
         let mut went_off = 0;
         for nth in 1..=24 {
@@ -191,7 +191,7 @@ fn values_that_go_off() {
 
 #[test]
 fn errors_that_go_off() {
-    guarded(|| {
+    within(|| {
         let mut went_off = 0;
         for nth in 1..=24 {
             went_off += usize::from(play(Where::Error, Use::Clone, nth, usize::MAX).1);

@@ -1,7 +1,7 @@
 //! Errors, absences, panics and calls that would wait for themselves.
 
 use super::{Act, Gated, HANG};
-use crate::support::{guarded, until};
+use crate::support::{until, within};
 use flight_group::{Batcher, Error};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
@@ -10,7 +10,7 @@ use std::thread;
 
 #[test]
 fn an_error_reaches_every_caller_of_its_batch_and_no_other() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         let first = gated.spawn(1);
         gated.started();
@@ -36,7 +36,7 @@ fn an_error_reaches_every_caller_of_its_batch_and_no_other() {
 
 #[test]
 fn a_key_that_the_function_forgot_is_missing_and_the_others_are_not() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         let first = gated.spawn(1);
         gated.started();
@@ -60,7 +60,7 @@ fn a_key_that_nobody_asked_for_is_ignored() {
 
 #[test]
 fn one_bad_key_fails_nobody_else() {
-    guarded(|| {
+    within(|| {
         let (tell, started) = crossbeam_channel::unbounded();
         let (go, may_go) = crossbeam_channel::unbounded::<()>();
         let batcher: Batcher<u32, u32, String> = Batcher::per_key(move |keys: &[u32]| {
@@ -94,7 +94,7 @@ fn one_bad_key_fails_nobody_else() {
 
 #[test]
 fn a_panic_unwinds_in_the_leader_and_is_told_to_its_followers() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         let first = gated.spawn(1);
         gated.started();
@@ -144,7 +144,7 @@ fn a_lone_callers_panic_keeps_its_payload() {
 #[test]
 fn a_function_that_loads_from_its_own_batcher_is_told_so() {
     static BATCHER: OnceLock<Batcher<u32, u32, String>> = OnceLock::new();
-    guarded(|| {
+    within(|| {
         let batcher = BATCHER.get_or_init(|| {
             Batcher::builder().name("users").build(|keys: &[u32]| {
                 if keys == [0] {
@@ -173,7 +173,7 @@ fn a_function_that_loads_from_its_own_batcher_is_told_so() {
 #[test]
 fn a_function_may_load_from_another_batcher() {
     static BACK: OnceLock<Batcher<u32, u32>> = OnceLock::new();
-    guarded(|| {
+    within(|| {
         let inner: Batcher<u32, u32> = Batcher::new(|keys: &[u32]| {
             if keys == [13] {
                 assert!(BACK.get().unwrap().load(&1).unwrap_err().is_deadlock());
@@ -199,7 +199,7 @@ fn a_panicking_clone_is_its_own_callers() {
             Self(self.0)
         }
     }
-    guarded(|| {
+    within(|| {
         let (tell, started) = crossbeam_channel::unbounded();
         let (go, may_go) = crossbeam_channel::unbounded::<()>();
         let batcher: Batcher<u32, Fussy> = Batcher::new(move |keys: &[u32]| {

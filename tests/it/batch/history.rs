@@ -1,7 +1,7 @@
 //! Generated histories: callers with keys, deadlines and pauses; a function that answers, forgets, fails and
 //! panics. Every run is logged with one clock, and judged by a checker that knows the promises and not the code.
 
-use crate::support::guarded;
+use crate::support::within;
 use flight_group::{Batcher, Error};
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -241,7 +241,7 @@ proptest! {
     fn every_history_keeps_the_promises(script in scripts()) {
         let (ran, called, batcher) = {
             let script = script.clone();
-            guarded(move || run(&script))
+            within(move || run(&script))
         };
         judge(&script, &ran, &called)?;
 

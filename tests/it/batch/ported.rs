@@ -1,7 +1,7 @@
 //! What the tests of the peers assert, in our words. Each names where the behaviour comes from.
 
 use super::{Act, Gated, HANG};
-use crate::support::{guarded, until};
+use crate::support::{until, within};
 use flight_group::{Batcher, Error};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Hystrix, `HystrixCollapserTest.testTwoRequests`: two requests in one window are one command.
 #[test]
 fn hystrix_two_requests_are_one_command() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2));
         let one = gated.queue(1);
         let two = gated.spawn(2);
@@ -29,7 +29,7 @@ fn hystrix_two_requests_are_one_command() {
 /// Hystrix, `testMultipleBatches` and `testRequestsOverTime`: what comes after a batch is another batch.
 #[test]
 fn hystrix_requests_over_time_are_several_commands() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2));
         for pair in [[1, 2], [3, 4], [1, 2]] {
             let first = gated.queue(pair[0]);
@@ -45,7 +45,7 @@ fn hystrix_requests_over_time_are_several_commands() {
 /// Hystrix, `testMaxRequestsInBatch`: the request that makes a batch full closes it.
 #[test]
 fn hystrix_max_requests_in_batch() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.max_batch(2));
         let running = gated.spawn(100);
         gated.started();
@@ -64,7 +64,7 @@ fn hystrix_max_requests_in_batch() {
 /// are; here, if all give up, nothing is executed at all.
 #[test]
 fn hystrix_unsubscribed_requests_are_not_executed() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2));
         for key in [1, 2] {
             let gives_up = gated.batcher.call(&key).timeout(Duration::from_millis(1));
@@ -83,7 +83,7 @@ fn hystrix_unsubscribed_requests_are_not_executed() {
 /// waits for it.
 #[test]
 fn hystrix_unsubscribing_duplicates_leave_the_argument() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2));
         let stays = gated.queue(5);
         for _ in 0..9 {
@@ -101,7 +101,7 @@ fn hystrix_unsubscribing_duplicates_leave_the_argument() {
 /// does when the command fails: so do all of its requests. (With the cache off, Hystrix fails the duplicates.)
 #[test]
 fn hystrix_an_exception_fails_all_requests_of_the_command() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2));
         let first = gated.queue(1);
         let again = gated.queue(1);
@@ -118,7 +118,7 @@ fn hystrix_an_exception_fails_all_requests_of_the_command() {
 /// whose response was never set fails; it does not hang.
 #[test]
 fn hystrix_a_response_that_was_never_set_is_an_error() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2));
         let first = gated.queue(1);
         let second = gated.spawn(2);
@@ -132,7 +132,7 @@ fn hystrix_a_response_that_was_never_set_is_an_error() {
 /// the others fill.
 #[test]
 fn dataloader_coalesces_across_sized_batches() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.max_batch(1));
         let running = gated.spawn(100);
         gated.started();
@@ -151,7 +151,7 @@ fn dataloader_coalesces_across_sized_batches() {
 /// dataloader, "Can represent failures and successes simultaneously".
 #[test]
 fn dataloader_failures_and_successes_simultaneously() {
-    guarded(|| {
+    within(|| {
         let numbers: Batcher<u32, u32, String> =
             Batcher::builder().window(HOUR).max_batch(2).build_per_key(|keys: &[u32]| {
                 let check = |key: u32| if key % 2 == 0 { Ok(key) } else { Err(format!("odd: {key}")) };
@@ -182,7 +182,7 @@ fn dataloader_loaders_may_nest() {
 /// and on leaving wakes the writer at the head of what has come since: nobody writes twice, nobody is left.
 #[test]
 fn leveldb_the_next_writer_is_at_the_head_of_what_is_left() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.max_batch(2));
         let running = gated.spawn(100);
         let (_, mut leader) = gated.started();
@@ -209,7 +209,7 @@ fn leveldb_the_next_writer_is_at_the_head_of_what_is_left() {
 /// bbolt, `TestDB_Batch`: every write of a burst is there afterwards.
 #[test]
 fn bbolt_every_write_of_a_burst_is_there() {
-    guarded(|| {
+    within(|| {
         let table = Arc::new(std::sync::Mutex::new(HashMap::new()));
         let rows = Arc::clone(&table);
         let writes: Batcher<u32, usize> = Batcher::new(move |keys: &[u32]| {
@@ -247,7 +247,7 @@ fn bbolt_a_panic_keeps_its_value() {
 /// bbolt, `TestDB_BatchFull`: with three to a batch and no end to the delay, the third starts it.
 #[test]
 fn bbolt_a_full_batch_starts() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(3));
         let queued = [1, 2].map(|key| gated.queue(key));
         assert!(gated.started.is_empty(), "two are not three");
@@ -262,7 +262,7 @@ fn bbolt_a_full_batch_starts() {
 /// bbolt, `TestDB_BatchTime`: with no end to the size, the delay starts it.
 #[test]
 fn bbolt_a_delay_that_has_passed_starts_the_batch() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(Duration::from_millis(1)));
         gated.tell(Act::Answer);
         assert_eq!(gated.batcher.load(&1), Ok(10));
@@ -274,7 +274,7 @@ fn bbolt_a_delay_that_has_passed_starts_the_batch() {
 /// by the next one, and one serves all.
 #[test]
 fn etcd_one_read_index_serves_all_who_waited_for_the_next() {
-    guarded(|| {
+    within(|| {
         let index = Arc::new(AtomicUsize::new(0));
         let next = Arc::clone(&index);
         let (tell, started) = crossbeam_channel::unbounded();
@@ -306,7 +306,7 @@ fn etcd_one_read_index_serves_all_who_waited_for_the_next() {
 /// samber/go-batchify, `TestBatchImpl_Do_dedup`: equal inputs take one place in the buffer, so they do not fill it.
 #[test]
 fn batchify_duplicates_do_not_fill_a_batch() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2));
         let queued = [42, 42, 42].map(|key| gated.queue(key));
         assert_eq!((gated.batcher.queued(), gated.started.len()), (1, 0));
@@ -324,7 +324,7 @@ fn batchify_duplicates_do_not_fill_a_batch() {
 /// partial values come with it, and a key that was not returned is a zero value: neither can happen here.)
 #[test]
 fn batchify_an_error_comes_without_a_value() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2));
         let queued = [42, 42].map(|key| gated.queue(key));
         let last = gated.spawn(1);

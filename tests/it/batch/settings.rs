@@ -1,7 +1,7 @@
 //! The builder, windows and limits, handles and what they are made of.
 
 use super::{Act, Gated, HANG};
-use crate::support::{guarded, until};
+use crate::support::{until, within};
 use flight_group::{BatchCall, BatchStats, Batcher, BatcherBuilder, Error};
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -14,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
 fn a_batch_never_has_more_keys_than_max_batch() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.max_batch(2));
         let first = gated.spawn(1);
         gated.started();
@@ -35,7 +35,7 @@ fn a_batch_never_has_more_keys_than_max_batch() {
 
 #[test]
 fn a_window_holds_the_first_key_back_for_company() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(Duration::from_secs(1)));
         let queued = [1, 2, 1].map(|key| gated.queue(key));
         assert!(gated.started.is_empty(), "the window is open");
@@ -47,7 +47,7 @@ fn a_window_holds_the_first_key_back_for_company() {
 
 #[test]
 fn a_full_batch_does_not_wait_for_its_window() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(3));
         let queued = [1, 2].map(|key| gated.queue(key));
         let last = gated.spawn(3);
@@ -74,7 +74,7 @@ fn a_full_batch_does_not_wait_for_its_window() {
 
 #[test]
 fn a_batch_of_one_needs_no_window() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(1));
         gated.assert_idle();
     });
@@ -82,7 +82,7 @@ fn a_batch_of_one_needs_no_window() {
 
 #[test]
 fn who_keeps_a_window_hands_it_over_when_it_gives_up() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(Duration::from_secs(1)));
         let batcher = gated.batcher.clone();
         let keeper = thread::spawn(move || batcher.call(&1).timeout(Duration::from_millis(200)).load());
@@ -99,7 +99,7 @@ fn who_keeps_a_window_hands_it_over_when_it_gives_up() {
 
 #[test]
 fn a_lone_keeper_that_gives_up_leaves_nothing_behind() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2));
         assert_eq!(gated.batcher.call(&1).timeout(Duration::from_millis(1)).load(), Err(Error::TimedOut));
         assert_eq!((gated.batcher.waiting(), gated.batcher.queued()), (0, 0));
@@ -114,7 +114,7 @@ fn a_lone_keeper_that_gives_up_leaves_nothing_behind() {
 /// The window goes on while another batch runs; when both are over the batch starts.
 #[test]
 fn a_window_that_closed_meanwhile_holds_nobody_back() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.window(Duration::from_millis(1)));
         let first = gated.spawn(1);
         gated.started();
@@ -149,7 +149,7 @@ fn bad_settings_are_named() {
 
 #[test]
 fn handles_share_one_batcher_and_the_last_one_drops_the_function() {
-    guarded(|| {
+    within(|| {
         let held = Arc::new(());
         let in_function = Arc::clone(&held);
         let batcher: Batcher<u32, usize> = Batcher::new(move |keys: &[u32]| {
@@ -169,7 +169,7 @@ fn handles_share_one_batcher_and_the_last_one_drops_the_function() {
 /// What callers share lives no longer than they do.
 #[test]
 fn values_and_keys_are_gone_when_their_callers_are() {
-    guarded(|| {
+    within(|| {
         let alive = Arc::new(());
         let made = Arc::clone(&alive);
         let (tell, started) = crossbeam_channel::unbounded();
@@ -199,7 +199,7 @@ fn values_and_keys_are_gone_when_their_callers_are() {
 
 #[test]
 fn debug_says_what_goes_on() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.name("users"));
         assert_eq!(
             format!("{:?}", gated.batcher),

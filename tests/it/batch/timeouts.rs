@@ -1,7 +1,7 @@
 //! Callers that give up: what becomes of them, of their keys, and of those who stay.
 
 use super::{Act, Gated};
-use crate::support::{guarded, until};
+use crate::support::{until, within};
 use flight_group::Error;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ const SOON: Duration = Duration::from_millis(2);
 
 #[test]
 fn a_follower_of_a_running_batch_gives_up_alone() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         let first = gated.spawn(1);
         gated.started();
@@ -37,7 +37,7 @@ fn a_follower_of_a_running_batch_gives_up_alone() {
 
 #[test]
 fn the_key_of_a_caller_that_gave_up_is_withdrawn() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         let first = gated.spawn(1);
         gated.started();
@@ -60,7 +60,7 @@ fn the_key_of_a_caller_that_gave_up_is_withdrawn() {
 /// The last key moves into the gap that a withdrawn one leaves: it has to be found there.
 #[test]
 fn a_key_that_moved_is_still_shared_and_withdrawn() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         let first = gated.spawn(1);
         gated.started();
@@ -88,7 +88,7 @@ fn a_key_that_moved_is_still_shared_and_withdrawn() {
 
 #[test]
 fn a_key_that_somebody_else_wants_stays() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         let first = gated.spawn(1);
         gated.started();
@@ -105,7 +105,7 @@ fn a_key_that_somebody_else_wants_stays() {
 
 #[test]
 fn a_batch_that_everybody_left_never_runs() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         let first = gated.spawn(1);
         gated.started();
@@ -126,7 +126,7 @@ fn a_batch_that_everybody_left_never_runs() {
 /// With `max_batch` a batch in the middle of the queue may be left by everybody.
 #[test]
 fn a_batch_in_the_middle_of_the_queue_may_vanish() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::with(|builder| builder.max_batch(1));
         let first = gated.spawn(1);
         gated.started();
@@ -150,7 +150,7 @@ fn a_batch_in_the_middle_of_the_queue_may_vanish() {
 
 #[test]
 fn zero_does_not_wait_and_for_ever_does_not_overflow() {
-    guarded(|| {
+    within(|| {
         let gated = Gated::new();
         gated.tell(Act::Answer);
         assert_eq!(gated.batcher.call(&1).timeout(Duration::ZERO).load(), Ok(10), "an idle batcher asks for no wait");
@@ -173,7 +173,7 @@ fn zero_does_not_wait_and_for_ever_does_not_overflow() {
 /// Those who give up while batches come and go take nobody with them.
 #[test]
 fn under_load_only_those_with_a_deadline_time_out() {
-    guarded(|| {
+    within(|| {
         let batcher: flight_group::Batcher<u32, u32> =
             flight_group::Batcher::builder().max_batch(3).build(|keys: &[u32]| {
                 let until = Instant::now() + Duration::from_micros(50);
@@ -296,5 +296,5 @@ fn an_outcome_that_is_there_wins_over_the_deadline() {
         })
     }
     // Between the function's return and the outcome being there lies a moment that no test can wait for.
-    guarded(|| assert!((0..5).filter(|_| attempt()).count() >= 3));
+    within(|| assert!((0..5).filter(|_| attempt()).count() >= 3));
 }
