@@ -68,7 +68,7 @@
 //!   before the call returns. Your thread's `unpark` token is not touched.
 //!
 //! What it does not do is in [`docs::limitations`]; how to use it for what, in [`docs::patterns`]; how it works, in
-//! [`docs::internals`].
+//! [`docs::internals`]; a cache behind it, in [`docs::caches`]; what other crates do instead, in [`docs::comparison`].
 //!
 //! # Dependencies
 //!
