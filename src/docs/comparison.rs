@@ -58,8 +58,9 @@
 //! | x/sync, `DoChan` | `exit status 2: panic: boom`: nobody can recover it | | |
 //! | go-zero | get `nil, nil`, a success: `makeCall` releases the waiters in a `defer` that neither recovers nor sets `err` | | works |
 //!
-//! Running the work again, as the caches do, is better where one caller's closure is to blame for the panic, and worse
-//! where the work is: [`share_failures(false)`](crate::GroupBuilder::share_failures) does it here.
+//! Running the work again, as the caches do, is better where one caller's closure is to blame for the panic (or, below,
+//! for the error), and worse where the work is: [`share_failures(false)`](crate::GroupBuilder::share_failures) does it
+//! here.
 //! After a `Clone` that panics the key works with flight-group and quick_cache; with moka the key's next call panics:
 //! "Got unexpected state `Computing` after resolving `init` future".
 //!
@@ -143,8 +144,9 @@
 //! | x/sync | `Forget` | `new` | |
 //! | Caffeine | `invalidate`, which `waits for the load`; "undefined" by its documentation | `new` | |
 //!
-//! quick_cache does here by itself what a group needs to be told. A cache *behind* a group needs the version check,
-//! whichever it is: [`patterns`](super::patterns#writes-reads-and-a-cache).
+//! quick_cache is the one whose `remove` outdates the load that is in the air. As a cache *behind* a group it does not
+//! know of that load: there each of them needs the version check in
+//! [`patterns`](super::patterns#writes-reads-and-a-cache).
 //!
 //! # Writes
 //!
@@ -190,7 +192,7 @@
 //! | | allocations | ns |
 //! | --- | ---: | ---: |
 //! | **flight-group** | 0 | 12.6, 21.6 |
-//! | `once_map` | 1, the value's box | 56, 70 |
+//! | `once_map` | 0 | 56, 70 |
 //! | `quick_cache` | 1 | 90, 119 |
 //! | `cached`, `"by_key"` | 0 | not measured |
 //! | `singleflight` | 4 | 310 |

@@ -5,7 +5,7 @@ use crate::support::facts;
 
 facts! {
     lone_flight_group: lone::<FlightGroup> => "0";
-    lone_once_map: lone::<OnceMap> => "1";
+    lone_once_map: lone::<OnceMap> => "0";
     lone_quick_cache: lone::<QuickCache> => "1";
     lone_cached_by_key: lone::<CachedByKey> => "0";
     lone_singleflight: lone::<Singleflight> => "4";

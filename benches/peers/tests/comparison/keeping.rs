@@ -64,7 +64,7 @@ fn cached_bounded() -> String {
 fn once_map() -> String {
     let peer = OnceMap::default();
     fill(&peer);
-    kept((0..MANY).filter(|key| peer.0.get(key).is_some()).count() as u64)
+    kept((0..MANY).filter(|key| peer.0.contains_key(key)).count() as u64)
 }
 
 fn flight_group() -> String {

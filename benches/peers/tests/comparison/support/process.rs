@@ -103,3 +103,25 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
     spawn(move || BufReader::new(from).lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
     told
 }
+
+/// The watchdog itself: who works is not taken for hung, and who waits is.
+mod watch {
+    use super::{STILL, step};
+    use crate::support::facts;
+    use std::time::Instant;
+
+    facts! {
+        busy: || {
+            step("works");
+            let began = Instant::now();
+            while began.elapsed() < STILL * 3 / 2 {}
+            "done".to_owned()
+        } => "done";
+        waiting: || {
+            step("waits for itself");
+            loop {
+                std::thread::park();
+            }
+        } => "hangs: waits for itself";
+    }
+}
