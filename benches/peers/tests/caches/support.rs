@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{spawn, yield_now};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Fails if the body has not ended in time, instead of hanging.
 pub(crate) fn within(body: impl FnOnce() + Send + 'static) {

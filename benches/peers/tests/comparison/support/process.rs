@@ -13,7 +13,7 @@ const CHILD: &str = "FLIGHT_GROUP_COMPARISON_CHILD";
 /// A process that is merely starved has a thread that is ready to run, and never counts.
 const STILL: Duration = Duration::from_millis(800);
 /// How long a scenario may take that neither ends nor hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 const STEP: &str = "step: ";
 const FOUND: &str = "found: ";
