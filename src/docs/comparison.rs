@@ -197,16 +197,16 @@
 //! | `cached`, `"by_key"` | 0 | not measured |
 //! | `singleflight` | 4 | 310 |
 //! | `moka` | 9 | 1,220, 1,251 |
-//! | x/sync | | `121 ns` |
+//! | x/sync | | 121 and 204, in two runs of the program on a busy machine |
 //!
 //! The caches' nanoseconds are those of a miss, with the value taken out again: what they do to keep it is in them. A *hit*
 //! is what they are made for, and for that one there is nothing to compare: without a cache there is none.
 //!
 //! # Many waiters
 //!
-//! Go wakes goroutines without the kernel: with x/sync the last of 64 waiters is back 18 us after the work has
-//! ended, and the last of 1,024 after 553 us, on a busy machine of two cores. On threads nothing of the sort is to be had; what
-//! this crate takes for it, beside a bare broadcast, is in [`performance`](super::performance#what-it-does-not-do-well).
+//! Go wakes goroutines without the kernel: with x/sync the last of 64 waiters was back 18 and 53 us after the work had
+//! ended, the last of 1,024 after 553 and 417 us, in the same two runs. Threads are not to be had that cheaply; what this
+//! crate takes for them, beside a bare broadcast, is in [`performance`](super::performance#what-it-does-not-do-well).
 //!
 //! # In this crate
 //!
