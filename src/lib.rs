@@ -69,7 +69,8 @@
 //!
 //! [`docs::observing`] shows how to see what a group does: now, in traces (feature `tracing`) and on a dashboard
 //! (feature `metrics`). What it does not do is in [`docs::limitations`]; how to use it for what, in
-//! [`docs::patterns`]; how it works, in [`docs::internals`].
+//! [`docs::patterns`]; how it works, in [`docs::internals`]; a cache behind it, in [`docs::caches`]; what other crates
+//! do instead, in [`docs::comparison`].
 //!
 //! # Dependencies
 //!

@@ -5,7 +5,8 @@
 //! Once a flight has landed nothing is kept. If the value may be used again, put a cache behind the group (and the
 //! [double check](super::patterns#a-cache-that-does-not-stampede) into the flight). A cache with eviction that
 //! also loads each key once, such as moka or quick_cache, may be all you need, if its answers to panics, errors
-//! and re-entry suit you.
+//! and re-entry suit you: the page [`comparison`](super::comparison) has them, and [`caches`](super::caches) shows both
+//! together.
 //!
 //! # It is not async
 //!

@@ -4,11 +4,15 @@
 //!
 //! * [`patterns`]: how to use the groups for what they are for, with the traps.
 //! * [`observing`]: what is stuck now, spans, meters, and what to make of them at 3 a.m.
+//! * [`caches`]: a cache with eviction behind a group, read-through and stale while refresh.
+//! * [`comparison`]: what other crates, and Go's and Java's, do in the same situations, each fact with its test.
 //! * [`limitations`]: what the crate does not do, and when not to use it.
 //! * `fleet` (feature `redis`): more than one process.
 //! * [`internals`]: how it works, for whoever reads the code or doubts it.
 //! * [`performance`]: what it costs, beside what a user would pick instead.
 
+pub mod caches;
+pub mod comparison;
 #[cfg(feature = "redis")]
 pub mod fleet;
 pub mod internals;
