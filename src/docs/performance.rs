@@ -7,7 +7,8 @@
 //! interleaved rounds; it prints medians, quartiles and the median of the rounds' ratios, and writes
 //! `target/peers.md` and `target/peers.svg`. Absolute times say little on a busy machine, ratios within a round more,
 //! counts most. What is exact is not benched but tested: allocations in `tests/costs.rs`, instructions in
-//! `.ci/instructions`.
+//! `.ci/instructions`. For a look while working on the engine there are micro-benches of the crate alone:
+//! `cargo bench --manifest-path benches/peers/Cargo.toml --bench calls`.
 //!
 //! # Figures
 //!
