@@ -48,6 +48,10 @@
 //! | a flight nobody is running | a job its executor has not started | the pool is full; see its queue |
 //! | nothing in the air, requests stuck | not this crate | a stack dump |
 //!
+//! `cargo run --release --example stampede -- --stall` shows it: one key's query hangs in a server under load, and an
+//! operator looks at `GET /flights`, sees who waits, and forgets the flight. With `--features metrics` the same
+//! server answers `GET /metrics`.
+//!
 //! The age is exact in groups that read the clock: built with `timed()`, `max_age`, `observer`, `traced()` or
 //! `metered()`. Elsewhere it counts from the first follower's arrival, which is when it becomes interesting.
 //!
