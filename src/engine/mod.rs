@@ -209,3 +209,18 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
         self.lead(key, shard, flying, work, then)
     }
 }
+
+#[cfg(all(test, not(any(flight_group_shuttle, flight_group_loom))))]
+mod tests {
+    use super::*;
+
+    /// 0 says that nobody reads the clock: a flight that starts in the group's first microsecond has a start, too.
+    #[test]
+    fn the_clock_is_never_at_nought() {
+        let mut engine: Engine<u8, u8, u8, ()> = Engine::new((), None, Config::default());
+        assert_eq!(engine.clock(), 0);
+        let later = Instant::now() + Duration::from_secs(3600);
+        engine.epoch = Some(later); // nothing has elapsed, however slow this machine is
+        assert_eq!(engine.clock(), 1);
+    }
+}

@@ -277,8 +277,12 @@ impl Shards {
     /// threads with different keys find a shard's cache line with the other's core, and fetching it takes longer
     /// than the call itself. More than 1024 only cost memory.
     pub(crate) fn for_this_machine() -> Self {
+        Self::for_cores(cores())
+    }
+
+    fn for_cores(cores: usize) -> Self {
         let fewest = if UNDER_A_CHECKER { 4 } else { 256 }; // a checker makes the table anew in every schedule
-        Self::at_least((32 * cores()).clamp(fewest, 1024))
+        Self::at_least((32 * cores).clamp(fewest, 1024))
     }
 
     pub(crate) fn count(self) -> usize {
@@ -342,6 +346,25 @@ mod tests {
         }
     }
 
+    /// What hashbrown looks at (the low bits, and the top seven) is as good as the hasher was: a constant here would
+    /// break no promise, and make every flight look at every other.
+    #[test]
+    fn a_hash_is_folded_and_spread_without_loss() {
+        let hasher = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default();
+        let folded: Vec<u64> = (0..1000_u64).map(|n| fold(std::hash::BuildHasher::hash_one(&hasher, n))).collect();
+        for bit in 0..32 {
+            let set = folded.iter().filter(|hash| *hash >> bit & 1 == 1).count();
+            assert!((350..650).contains(&set), "bit {bit} is set in {set} of 1000");
+        }
+        // Whichever half of the bits a poor hasher fills.
+        for n in 0..1000 {
+            assert_eq!((fold(n), fold(n << 32)), (n, n));
+        }
+        for hash in folded {
+            assert_eq!((spread(hash) & 0xFFFF_FFFF, spread(hash) >> 32), (hash, hash));
+        }
+    }
+
     #[test]
     fn what_is_kept_short_keeps_its_value() {
         for number in [0, 1, u64::from(u32::MAX), 1 << 32, (1 << 48) - 1] {
@@ -352,8 +375,8 @@ mod tests {
     #[test]
     fn shards_are_rounded_up_and_bounded() {
         assert_eq!([1, 2, 3, 64, 65, 65_536].map(|n| Shards::at_least(n).count()), [1, 2, 4, 64, 128, 65_536]);
-        let count = Shards::for_this_machine().count();
-        assert!(count.is_power_of_two() && (64..=1024).contains(&count) && count >= (32 * cores()).min(1024));
+        assert_eq!([1, 8, 9, 16, 17, 500].map(|n| Shards::for_cores(n).count()), [256, 256, 512, 512, 1024, 1024]);
+        assert_eq!(Shards::for_this_machine().count(), Shards::for_cores(cores()).count());
     }
 
     /// Even a hasher that returns small integers, or only high bits, reaches every shard, evenly.

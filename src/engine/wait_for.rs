@@ -247,3 +247,40 @@ fn report(steps: &[Step]) -> Deadlock {
     };
     Deadlock::new(steps.iter().map(hop).collect())
 }
+
+#[cfg(all(test, not(any(flight_group_shuttle, flight_group_loom))))]
+mod tests {
+    //! What the second walk is for. The circles that need it stand for a moment: tests/model/deadlocks.rs has one.
+
+    use super::*;
+
+    #[test]
+    fn p7_a_circle_counts_only_if_it_is_found_twice() {
+        let (flight, another) = (FlightHead::new(1, None, 7), FlightHead::new(1, None, 7));
+        let step = |flight: &Arc<FlightHead>, leader, wait| {
+            let (flight, thread) = (flight.clone(), current_thread());
+            Step { flight, leader, wait, thread }
+        };
+        let walk = |flight, leader, wait| [step(&another, 5, 1), step(flight, leader, wait)];
+        let first = walk(&flight, 7, 3);
+        assert!(same(&first, &walk(&flight, 7, 3)));
+        assert!(!same(&first, &walk(&another, 7, 3)), "another flight");
+        assert!(!same(&first, &walk(&flight, 8, 3)), "another leader");
+        assert!(!same(&first, &walk(&flight, 7, 4)), "another wait for the same flight");
+        assert!(!same(&first, &first[..1]) && !same(&first[..1], &first), "another way round");
+    }
+
+    #[test]
+    fn p7_every_wait_has_a_number_of_its_own_and_leaves_no_edge() {
+        let (flight, me) = (FlightHead::new(1, None, NOBODY), thread_number());
+        let number = || stripe(me).lock().edges.get(&me).map(|edge| edge.wait);
+        let wait = || {
+            let waiting = Waiting::begin(&flight, false).unwrap();
+            let number = number();
+            drop(waiting);
+            number.expect("entered before the wait")
+        };
+        assert_ne!(wait(), wait());
+        assert!(number().is_none());
+    }
+}

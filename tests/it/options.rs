@@ -409,6 +409,36 @@ fn flights_age_from_the_first_follower_where_no_clock_is_read() {
     });
 }
 
+/// A flight that was queued is as old as its run, and not as the run before it.
+#[test]
+fn flights_age_from_their_own_start_when_they_were_queued() {
+    within(|| {
+        let group: Group<u8, u32> = Group::builder().timed().build();
+        let hold = |value| {
+            let group = group.clone();
+            Held::begin(move |stay| {
+                let landing = group.call(&1).fresh().run(|| {
+                    stay();
+                    Ok(value)
+                });
+                landing.unwrap().value
+            })
+        };
+        let (first, entered) = hold(1);
+        entered.pass();
+        let (second, entered) = hold(2);
+        until_waiting(&group, &1, 1);
+        let began = std::time::Instant::now();
+        until(|| began.elapsed() > SOON * 6); // long enough to tell the two starts apart
+        let released = std::time::Instant::now();
+        assert_eq!(first.release(), 1);
+        entered.pass();
+        let age = group.flights()[0].age.unwrap();
+        assert!(age <= released.elapsed(), "{age:?} old, and promoted {:?} ago", released.elapsed());
+        assert_eq!(second.release(), 2);
+    });
+}
+
 /// Each counter, and that it counts what it says and nothing else.
 #[test]
 fn stats_count_every_kind_of_end() {

@@ -124,7 +124,7 @@ fn p10_those_queued_behind_a_forgotten_flight_go_into_the_air_at_once() {
         }
         assert!(!old.has_returned());
         assert!(old.release().detached());
-        assert_eq!((group.in_flight(), group.stats().led), (0, 2));
+        assert_eq!((group.in_flight(), group.stats().led, group.stats().joined), (0, 2, 2));
     });
 }
 
@@ -242,6 +242,51 @@ fn p10_max_age_promotes_those_queued_behind() {
         assert!(old.release().detached());
         assert!(group.stats().expired >= 1);
         assert_eq!(group.in_flight(), 0);
+    });
+}
+
+/// A flight that expiry promotes is led by one of those who had boarded it, and is counted as led.
+#[test]
+fn p10_what_expiry_promotes_counts_as_led() {
+    within(|| {
+        let group: G = Group::builder().max_age(Duration::ZERO).build();
+        let old = hold(&group, 1);
+        let (fresh, entered) = Held::begin({
+            let group = group.clone();
+            move |stay| {
+                let landing = group.call(&1).fresh().run(|| {
+                    stay();
+                    Ok(2)
+                });
+                landing.unwrap()
+            }
+        });
+        until_waiting(&group, &1, 1);
+        // Finds the old flight too old, which promotes the fresh one, which is too old as well.
+        let landing = group.call(&1).run(|| Ok(3)).unwrap();
+        assert_eq!((landing.value, landing.role), (3, Role::Leader));
+        entered.pass();
+        assert!(old.release().detached());
+        let landing = fresh.release();
+        assert_eq!((landing.value, landing.role, landing.detached()), (2, Role::Leader, true));
+        let stats = group.stats();
+        assert_eq!((stats.led, stats.joined, stats.expired), (3, 0, 2));
+    });
+}
+
+/// A read that only looks does not wait for what it may not have: neither for a flight that is too old, nor for
+/// the fresh one queued behind that; a fresh look waits for the queued flight alone.
+#[test]
+fn p10_a_look_waits_for_no_flight_that_is_too_old() {
+    within(|| {
+        let group: G = Group::builder().max_age(Duration::ZERO).build();
+        let old = hold(&group, 1);
+        assert_eq!(group.call(&1).fresh().timeout(Duration::ZERO).wait(), None, "there is nothing to wait for");
+        let fresh = line_up(&group, 1, 1, |group, _| group.call(&1).fresh().run(|| Ok(2)).unwrap().value);
+        assert_eq!(group.call(&1).timeout(SOON).wait(), None);
+        assert_eq!(group.call(&1).fresh().timeout(SOON).wait(), Some(Err(Error::TimedOut)));
+        old.release();
+        assert!(fresh.into_iter().all(|caller| finish(caller) == 2));
     });
 }
 

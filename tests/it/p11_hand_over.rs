@@ -1,7 +1,8 @@
 //! P11: when a write lands, the next run is done by one of its own callers; nobody is kept working for others.
 
-use crate::support::{Held, finish, line_up, until_waiting, within};
-use flight_group::WriteGroup;
+use crate::support::{Gate, Held, finish, line_up, until_waiting, within};
+use flight_group::{EventKind, WriteGroup};
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 use std::thread::{current, spawn};
 
@@ -100,5 +101,91 @@ fn p11_one_of_many_is_called_to_lead() {
         first.release();
         assert!(queued.into_iter().all(|caller| finish(caller) == 63));
         assert_eq!(*ran.lock().unwrap(), [63]);
+    });
+}
+
+thread_local! {
+    /// Where this thread's next call stays when it has boarded, before it goes to sleep.
+    static PAUSE: RefCell<Option<Arc<Gate>>> = const { RefCell::new(None) };
+}
+
+/// A landing wakes those who waited for that flight, and nobody who waits for another by now.
+///
+/// A caller that finds the outcome before it has gone to sleep is not woken, and takes itself out of the flight's
+/// queue. Left there, the seat that its thread uses again for its next wait would be taken out of the next
+/// flight's queue by the last one's landing, and whoever stands behind it would never be woken.
+#[test]
+fn p11_a_landing_leaves_alone_whoever_waits_elsewhere_by_now() {
+    within(|| {
+        // The executor stands between the publishing of an outcome and the waking of those who sleep.
+        let (landing, go_on) = (Gate::new(), Gate::new());
+        let group: WriteGroup<u8, usize> = {
+            let (landing, go_on) = (landing.clone(), go_on.clone());
+            WriteGroup::builder()
+                .observer(|event| {
+                    if event.kind == EventKind::Joined {
+                        if let Some(pause) = PAUSE.take() {
+                            pause.pass();
+                        }
+                    }
+                })
+                .executor(move |job| {
+                    landing.open();
+                    go_on.pass();
+                    job.run();
+                })
+                .build()
+        };
+        let hold = |key: u8, value| {
+            let group = group.clone();
+            Held::begin(move |stay| {
+                group.write(&key, || {
+                    stay();
+                    value
+                })
+            })
+        };
+        let (first, entered) = hold(1, 100);
+        entered.pass();
+        // More than one follower wakes, and fewer than a landing wakes: they are in the queue, and do not sleep.
+        let pauses = [(); 5].map(|()| Gate::new());
+        let mut awake: Vec<_> = pauses
+            .iter()
+            .enumerate()
+            .map(|(i, pause)| {
+                let (caller, pause) = (group.clone(), pause.clone());
+                let thread = spawn(move || {
+                    PAUSE.set(Some(pause));
+                    let covered = caller.write(&1, || unreachable!("the captain is newer"));
+                    (covered, if i == 0 { caller.write(&2, || 202) } else { 0 })
+                });
+                until_waiting(&group, &1, i + 1);
+                thread
+            })
+            .collect();
+        let (captain, entered) = hold(1, 101);
+        until_waiting(&group, &1, 6);
+        let (other, other_entered) = hold(2, 200);
+        other_entered.pass();
+        let older = line_up(&group, 2, 1, |group, _| group.write(&2, || unreachable!("a newer one comes")));
+        assert_eq!(first.release(), 100);
+        entered.pass();
+        let spawned = group.call(&1).spawn(|| Ok(102));
+
+        captain.let_go();
+        landing.pass(); // published, and nobody woken yet
+        pauses[0].open();
+        until_waiting(&group, &2, 2); // the oldest of them has its outcome, and waits for something else
+        go_on.open();
+        assert_eq!(captain.release(), 101);
+        pauses[1..].iter().for_each(|pause| pause.open());
+        let oldest = awake.remove(0);
+        awake.into_iter().for_each(|caller| assert_eq!(finish(caller), (101, 0)));
+        assert_eq!(spawned.recv().unwrap().unwrap().value, 102);
+
+        assert_eq!(other.release(), 200);
+        assert_eq!(finish(oldest), (101, 202));
+        assert!(older.into_iter().all(|caller| finish(caller) == 202));
+        assert_eq!((group.in_flight(), group.stats().superseded), (0, 6));
     });
 }

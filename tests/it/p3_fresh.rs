@@ -24,7 +24,7 @@ fn p3_a_write_is_not_covered_by_a_run_that_had_started() {
         assert_eq!(first.release(), 1);
         let landing = second.into_iter().map(finish).next().unwrap().unwrap();
         assert_eq!((landing.value, landing.role), (2, Role::Leader));
-        assert_eq!(group.stats().led, 2);
+        assert_eq!((group.stats().led, group.stats().joined), (2, 0));
     });
 }
 
@@ -61,7 +61,7 @@ fn p3_a_fresh_read_is_not_served_by_a_flight_that_had_started() {
             assert_eq!(landing.role == Role::Leader, i == 2);
         }
         assert_eq!(finish(onlooker).unwrap().unwrap().value, 12);
-        assert_eq!(group.stats().led, 2);
+        assert_eq!((group.stats().led, group.stats().joined), (2, 4), "two led, and whoever led joined nobody");
     });
 }
 

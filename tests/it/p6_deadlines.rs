@@ -1,8 +1,10 @@
 //! P6: a follower's wait ends at its deadline and disturbs no one else; an outcome that is there wins; the work is
 //! never interrupted; zero means do not wait, `Duration::MAX` means for ever.
 
-use crate::support::{AGES, Canary, Held, SOON, finish, line_up, until, until_waiting, within};
-use flight_group::{Error, Group, Role, WriteGroup};
+use crate::support::{AGES, Canary, Gate, Held, SOON, finish, line_up, until, until_waiting, within};
+use flight_group::{Error, EventKind, Group, Role, WriteGroup};
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread::spawn;
 use std::time::{Duration, Instant};
@@ -281,6 +283,50 @@ fn p6_an_outcome_or_a_timeout_never_neither() {
             }
             assert!(patient.into_iter().all(|caller| finish(caller) == round));
             assert_eq!((group.followers(&1), group.in_flight()), (0, 0));
+        }
+    });
+}
+
+/// Whoever finds the outcome there gets it, even if the deadline passed long before it could look.
+#[test]
+fn p6_an_outcome_that_is_there_wins_over_a_deadline_that_has_passed() {
+    within(|| {
+        thread_local! {
+            static PAUSE: RefCell<Option<Arc<Gate>>> = const { RefCell::new(None) };
+        }
+        let group: Group<u8, u32> = Group::builder()
+            .observer(|event| {
+                if event.kind == EventKind::Joined {
+                    if let Some(pause) = PAUSE.take() {
+                        pause.pass();
+                    }
+                }
+            })
+            .build();
+        for queued in [false, true] {
+            let leader = hold_read(&group);
+            let pause = Gate::new();
+            let late = {
+                let (group, pause) = (group.clone(), pause.clone());
+                spawn(move || {
+                    PAUSE.set(Some(pause));
+                    let call = group.call(&1);
+                    let call = if queued { call.fresh() } else { call };
+                    call.timeout(SOON).run(|| unreachable!("another leads")).map(|landing| landing.value)
+                })
+            };
+            until_waiting(&group, &1, 1);
+            let passed = Instant::now() + SOON; // its deadline counts from when it boarded, which it has
+            let newer = queued.then(|| {
+                let group = group.clone();
+                spawn(move || group.call(&1).fresh().run(|| Ok(2)).unwrap().value)
+            });
+            until_waiting(&group, &1, 1 + usize::from(queued));
+            let value = leader.release();
+            let value = newer.map_or(value, finish); // landed, and the late one still on its way to sleep
+            until(|| Instant::now() > passed);
+            pause.open();
+            assert_eq!(finish(late), Ok(value));
         }
     });
 }

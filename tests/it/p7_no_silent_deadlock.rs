@@ -1,7 +1,7 @@
 //! P7: a call that would wait for itself, directly or through a chain of flights, is refused at once and told why;
 //! and no call is refused that would not.
 
-use crate::support::{AGES, Held, Place, SOON, finish, line_up, panic_of, until, until_waiting, within};
+use crate::support::{AGES, Gate, Held, Place, SOON, finish, line_up, panic_of, until, until_waiting, within};
 use flight_group::{Deadlock, Error, Group, WriteGroup};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -272,6 +272,42 @@ fn p7_a_circle_through_a_spawned_job() {
 type Receiver = crossbeam_channel::Receiver<Result<flight_group::Landing<u32>, Error<std::convert::Infallible>>>;
 static RECEIVERS: std::sync::Mutex<Vec<Receiver>> = std::sync::Mutex::new(Vec::new());
 
+/// Whoever queued behind a job that nobody had started waits, once it is started, for the thread that runs it.
+#[test]
+fn p7_a_circle_through_a_job_that_starts_late() {
+    within(|| {
+        let (jobs, queue) = crossbeam_channel::unbounded();
+        let group: WriteGroup<u8, u32> = WriteGroup::builder().executor(move |job| jobs.send(job).unwrap()).build();
+        let circles = Arc::new(AtomicUsize::new(0));
+        let nested = |key: u8| {
+            let (group, circles) = (group.clone(), circles.clone());
+            move || {
+                match group.try_write(&key, || Ok(0)) {
+                    Err(Error::Deadlock(circle)) => {
+                        assert_eq!(circle.hops().len(), 2);
+                        circles.fetch_add(1, SeqCst);
+                    }
+                    other => assert_eq!(other, Ok(0)),
+                }
+                Ok(u32::from(key))
+            }
+        };
+        let receiver = group.call(&1).spawn(nested(2));
+        let blocked = {
+            let (group, nested) = (group.clone(), nested(1));
+            spawn(move || group.try_write(&2, nested))
+        };
+        until_waiting(&group, &1, 1); // its chain ends at the job, which nobody has started
+        let job = queue.recv().unwrap();
+        let worker = spawn(move || job.run());
+        assert_eq!(finish(blocked), Ok(1));
+        assert_eq!(receiver.recv().unwrap().unwrap().value, 2);
+        finish(worker);
+        assert!(circles.load(SeqCst) >= 1);
+        assert_eq!(group.in_flight(), 0);
+    });
+}
+
 /// Another thread's wait that ends by itself is no deadlock: it times out, or takes over, and all goes on.
 #[test]
 fn p7_no_alarm_where_another_wait_ends_by_itself() {
@@ -386,5 +422,40 @@ fn p7_a_forgotten_flight_is_no_re_entry() {
         });
         assert_eq!(value, 3);
         assert_eq!(group.stats().deadlocked, 0);
+    });
+}
+
+/// A wait that was refused is over: nobody is told of a circle through it later on.
+#[test]
+fn p7_a_refused_wait_is_no_edge() {
+    within(|| {
+        let group: Group<u8, u32> = Group::new();
+        let third_runs = Gate::new();
+        let other = {
+            let (group, third_runs) = (group.clone(), third_runs.clone());
+            spawn(move || {
+                group.work(&2, || {
+                    until(|| group.in_flight() == 2);
+                    assert_eq!(group.work(&1, || unreachable!("it is in the air")), 1);
+                    third_runs.pass();
+                    // Its leader was refused a wait for this very flight, and waits for nothing any more.
+                    group.try_work(&3, || unreachable!("it is in the air")).unwrap()
+                })
+            })
+        };
+        group.work(&1, || {
+            until_waiting(&group, &1, 1);
+            // Refused, as soon as the other's wait has begun.
+            while group.call(&2).timeout(SOON).run(|| unreachable!("it is in the air")) == Err(Error::TimedOut) {}
+            let error = group.try_work(&2, || Ok(0)).unwrap_err();
+            assert_eq!(circle(error).hops().len(), 2);
+            1
+        });
+        let value = group.work(&3, || {
+            third_runs.open();
+            until_waiting(&group, &3, 1);
+            3
+        });
+        assert_eq!((value, finish(other), group.in_flight()), (3, 3, 0));
     });
 }

@@ -179,6 +179,8 @@ fn one(batcher: &Subject, clock: &AtomicUsize, load: Load) -> Called {
 fn judge(script: &Script, ran: &[Ran], called: &[Called]) -> Result<(), TestCaseError> {
     let act = |batch: usize| script.acts[batch % script.acts.len()];
 
+    let ran_before = |batch: usize| batch.checked_sub(1).map_or(0, |before| ran[before].end);
+
     for pair in ran.windows(2) {
         prop_assert!(pair[0].end < pair[1].start, "two batches overlap: {pair:?}");
     }
@@ -186,14 +188,21 @@ fn judge(script: &Script, ran: &[Ran], called: &[Called]) -> Result<(), TestCase
         let distinct: HashSet<_> = ran.keys.iter().collect();
         prop_assert_eq!(distinct.len(), ran.keys.len(), "a key is passed twice: {:?}", ran);
         prop_assert!(!ran.keys.is_empty() && ran.keys.len() <= script.max_batch, "too few or too many: {ran:?}");
-        for key in &ran.keys {
-            let wanted = |c: &&Called| c.load.key == *key && c.call < ran.start && ran.start < c.end;
-            prop_assert!(called.iter().any(|c| wanted(&c)), "nobody wants {key} of {ran:?}");
-        }
         // The leader is the one caller that this batch's function ran inside of.
         let led: Vec<_> =
             called.iter().filter(|c| c.thread == ran.leader && c.call < ran.start && ran.end < c.end).collect();
         prop_assert_eq!(led.len(), 1, "a leader has one call at a time");
+        // A batch starts when its leader takes it out of the queue, a moment before the function can say so. Until
+        // then a caller that gives up withdraws its key, and from then on it does not. That moment comes after the
+        // end of the batch before it, and after the leader's call.
+        let opened = ran_before(batch).max(led[0].call);
+        for key in &ran.keys {
+            let wanted = |c: &Called| {
+                let until = if c.got == Got::TimedOut { opened } else { ran.start };
+                c.load.key == *key && c.call < ran.start && until < c.end
+            };
+            prop_assert!(called.iter().any(wanted), "nobody wants {key} of {ran:?}");
+        }
         prop_assert!(ran.keys.contains(&led[0].load.key), "led by a caller of another batch: {ran:?}");
         prop_assert!(led[0].got != Got::TimedOut, "whoever leads is never interrupted");
         let unwound = led[0].got == Got::Unwound { batch };
