@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn p7_every_wait_has_a_number_of_its_own_and_leaves_no_edge() {
         let (flight, me) = (FlightHead::new(1, None, NOBODY), thread_number());
-        let number = || stripe(me).lock().edges.get(&me).map(|edge| edge.wait);
+        let number = || stripe(me).lock().of(me).map(|edge| edge.wait);
         let wait = || {
             let waiting = Waiting::begin(&flight, false).unwrap();
             let number = number();

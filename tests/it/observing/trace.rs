@@ -19,6 +19,7 @@ pub(crate) struct Span {
     pub(crate) name: &'static str,
     pub(crate) target: &'static str,
     pub(crate) fields: Fields,
+    #[cfg_attr(flight_group_shuttle, allow(dead_code, reason = "the model asks for links only"))]
     pub(crate) parent: Option<usize>,
     pub(crate) follows: Vec<usize>,
     pub(crate) entered: usize,
