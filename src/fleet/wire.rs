@@ -9,6 +9,9 @@ use redis::{ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, Value};
 pub(crate) trait Wire: Send {
     /// Sends `batch` in one go and reads as many answers. Fewer answers come with the error that stopped it; the
     /// connection is then good for nothing more, for a late answer would be taken for another request's.
+    ///
+    /// Takes one `budget` for writing and one for reading, and at most a sixteenth of one more. Each is a limit on silence,
+    /// as sockets have them: one answer that trickles in byte by byte can take longer.
     fn exchange(&mut self, batch: &[(Arc<Request>, bool)], budget: Duration) -> (Vec<Value>, Option<String>);
 }
 
@@ -26,6 +29,9 @@ pub(crate) struct Address {
     server: String,
     timeout: Duration,
 }
+
+/// A socket takes no limit of zero, and one of less than this is over before it is set.
+const SHORTEST_LIMIT: Duration = Duration::from_micros(100);
 
 pub(crate) const NO_ANSWER: &str = "the server did not answer in time";
 
@@ -50,6 +56,8 @@ impl Address {
         let settings = info.tcp_settings().clone().set_nodelay(true);
         // For whoever looks at CLIENT LIST; a server that does not know the command refuses it without harm.
         let login = info.redis_settings().clone().set_lib_name("flight-group", env!("CARGO_PKG_VERSION"));
+        // Whatever the address says: answers and messages are read as RESP2 has them.
+        let login = login.set_protocol(redis::ProtocolVersion::RESP2);
         let info = info.set_tcp_settings(settings).set_redis_settings(login);
         let server = info.addr().to_string();
         let client = redis::Client::open(info).map_err(|error| bad(format!("{EXPECTED} ({error})")))?;
@@ -130,7 +138,6 @@ struct Socket {
 
 impl Wire for Socket {
     fn exchange(&mut self, batch: &[(Arc<Request>, bool)], budget: Duration) -> (Vec<Value>, Option<String>) {
-        let end = Instant::now() + budget;
         let mut bytes = Vec::with_capacity(batch.iter().map(|(request, _)| request.weight()).sum());
         for (request, with_text) in batch {
             request.pack(*with_text, &mut bytes);
@@ -138,11 +145,21 @@ impl Wire for Socket {
         if let Err(error) = self.connection.send_packed_command(&bytes) {
             return (Vec::new(), Some(error.to_string()));
         }
+        let end = Instant::now() + budget;
+        // As set when the connection was made.
+        let mut limit = budget;
         let mut answers = Vec::with_capacity(batch.len());
-        for n in 0..batch.len() {
-            // The first answer has the whole budget, as set when the connection was made.
-            if n > 0 && Instant::now() >= end {
-                return (answers, Some(NO_ANSWER.to_owned()));
+        for _ in batch {
+            let left = end.saturating_duration_since(Instant::now());
+            // The budget is for all answers together; it costs a system call only where the server is slow.
+            if left < limit - limit / 16 {
+                if left < SHORTEST_LIMIT {
+                    return (answers, Some(NO_ANSWER.to_owned()));
+                }
+                limit = left;
+                if let Err(error) = self.connection.set_read_timeout(Some(limit)) {
+                    return (answers, Some(error.to_string()));
+                }
             }
             match self.connection.recv_response() {
                 Ok(value) => answers.push(value),
@@ -152,7 +169,8 @@ impl Wire for Socket {
                 Err(error) => return (answers, Some(error.to_string())),
             }
         }
-        (answers, None)
+        let restored = if limit < budget { self.connection.set_read_timeout(Some(budget)) } else { Ok(()) };
+        (answers, restored.err().map(|error| error.to_string()))
     }
 }
 
@@ -183,14 +201,26 @@ pub(crate) fn is_passing(code: &str, detail: &str) -> bool {
     PASSING.iter().any(|word| code == *word || detail.contains(&format!("{word} ")))
 }
 
-/// An address that can be logged.
+/// An address that can be logged: neither what stands between a `:` and an `@`, nor what follows `pass=`.
 fn redacted(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => {
-            let user = url[scheme + 3..at].split(':').next().unwrap_or_default();
-            format!("{}{user}:***{}", &url[..scheme + 3], &url[at..])
+    let (start, at) = (url.find("://").map_or(0, |scheme| scheme + 3), url.rfind('@'));
+    let shown = match at {
+        Some(at) if start <= at => {
+            let user = url[start..at].split(':').next().unwrap_or_default();
+            format!("{}{user}:***{}", &url[..start], &url[at..])
         }
         _ => url.to_owned(),
+    };
+    // How the driver is given a password for a Unix socket.
+    match shown.split_once('?') {
+        Some((place, query)) => {
+            let hide = |pair: &str| match pair.split_once('=') {
+                Some((name, _)) if name.starts_with("pass") => format!("{name}=***"),
+                _ => pair.to_owned(),
+            };
+            format!("{place}?{}", query.split('&').map(hide).collect::<Vec<_>>().join("&"))
+        }
+        None => shown,
     }
 }
 
@@ -207,9 +237,54 @@ mod tests {
         let message = refuse("http://user:secret@example.invalid/");
         assert!(message.contains("http://user:***@example.invalid/"), "{message}");
         assert!(!message.contains("secret"), "{message}");
+        for bad in [
+            "unix:///tmp/redis.sock?db=none&user=me&pass=secret",
+            "redis+unix:///tmp/redis.sock?pass=secret&db=none",
+            "me:secret@127.0.0.1:6379",
+            "redis:/me:secret@127.0.0.1:6379",
+            "redis://me:sec:secret@127.0.0.1:port/",
+            "redis://:secret/with/slashes@127.0.0.1/",
+            "http://me:secret@127.0.0.1/?pass=secret@",
+        ] {
+            let message = refuse(bad);
+            assert!(!message.contains("secret"), "{message}");
+            assert!(message.contains("***"), "{message}");
+        }
+        assert!(refuse("unix:///tmp/redis.sock?db=none&user=me&pass=secret").contains("?db=none&user=me&pass=***"));
         assert!(refuse("").starts_with("bad address \"\""));
         assert!(refuse("redis://host:notaport/").contains("redis://host:notaport/"));
         assert!(refuse("redis://127.0.0.1/abc").contains("redis://127.0.0.1/abc"));
+    }
+
+    /// A server that is slow with every answer does not get a budget for each.
+    #[test]
+    fn the_budget_is_for_all_answers_together() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}/", listener.local_addr().unwrap());
+        let budget = Duration::from_secs(1);
+        let (done, until_done) = std::sync::mpsc::channel::<()>();
+        let server = std::thread::spawn(move || {
+            use std::io::{Read, Write};
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut bytes = [0; 4096];
+            // The client introduces itself with two commands.
+            stream.read(&mut bytes).unwrap();
+            stream.write_all(b"+OK\r\n+OK\r\n").unwrap();
+            stream.read(&mut bytes).unwrap();
+            for _ in 0..2 {
+                // Each within the budget, the second one not within what is left of it.
+                std::thread::sleep(budget * 9 / 10);
+                let _ = stream.write_all(b":1\r\n");
+            }
+            let _ = until_done.recv();
+        });
+        let connection = Address::parse(&url, budget).unwrap().open(budget).unwrap();
+        let request = || (Arc::new(Request::new(&super::super::scripts::RENEW)), false);
+        let (answers, broken) = Socket { connection }.exchange(&[request(), request()], budget);
+        assert!(answers.len() < 2, "{answers:?}");
+        assert_eq!(broken.as_deref(), Some(NO_ANSWER));
+        drop(done);
+        server.join().unwrap();
     }
 
     #[cfg(not(any(feature = "redis-rustls", feature = "redis-native-tls")))]
