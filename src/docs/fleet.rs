@@ -106,7 +106,7 @@
 //! **Clocks.** The server's clock floors the fences and judges heartbeats, its monotonic time the times to live. A clock
 //! that is set back costs nothing while the last fence of a key is remembered (24 hours).
 //!
-//! **Connections.** Three a process, whatever the number of threads and keys. With TLS: the features `redis-rustls` or
+//! **Connections.** Two a process, whatever the number of threads and keys. With TLS: the features `redis-rustls` or
 //! `redis-native-tls`, and an address that begins with `rediss://`.
 //!
 //! # Which time to live

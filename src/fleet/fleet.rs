@@ -9,8 +9,8 @@ use std::fmt;
 
 /// This process's place in a fleet of processes that share a Redis (or Valkey) server.
 ///
-/// A handle: cloning it gives another handle to the same place. Behind it are three connections and three threads,
-/// whatever the number of threads that use it and keys they use it for. The last handle (groups and leases are
+/// A handle: cloning it gives another handle to the same place. Behind it are two connections (one for questions, one that
+/// brings outcomes) and three threads, whatever the number of threads that use it and keys they use it for. The last handle (groups and leases are
 /// handles too) ends them.
 ///
 /// A forked child makes a place of its own at its first use; leases stay with the parent.
