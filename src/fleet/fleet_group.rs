@@ -128,6 +128,9 @@ impl Fleet {
     }
 }
 
+/// What a server takes in one piece by default is 512 MiB; one that gets more closes the connection.
+const LARGEST: usize = 256 << 20;
+
 /// Options of a [`FleetGroup`]; made by [`Fleet::group_with`].
 #[must_use = "options do nothing until `build` is called"]
 pub struct FleetGroupBuilder<K, V, E> {
@@ -156,7 +159,7 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
     }
 
     /// For how long a successful outcome is served to callers that come *after* its flight has ended. Default zero: a
-    /// group is no cache. A short window evens out processes that ask at almost the same time.
+    /// group is no cache; at most 12 hours. A short window evens out processes that ask at almost the same time.
     /// [`fresh`](FleetCall::fresh) calls are not served from it.
     pub fn reuse(mut self, window: Duration) -> Self {
         self.settings.reuse = window;
@@ -164,14 +167,15 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
     }
 
     /// How long an outcome somebody waited for can still be fetched by a follower that missed its message (it was
-    /// stopped, or its connection was). Default: the fleet's ttl.
+    /// stopped, or its connection was). 1 ms to 12 hours; default: the fleet's ttl.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.settings.linger = linger;
         self
     }
 
     /// The largest outcome, in bytes as encoded, that is shared; followers of a larger one run their own closure.
-    /// Default 1 MiB.
+    /// Default 1 MiB, at most 256 MiB; it has to cross the network within one
+    /// [`command_timeout`](super::FleetBuilder::command_timeout).
     pub fn max_result(mut self, bytes: usize) -> Self {
         self.settings.max_result = bytes;
         self
@@ -194,12 +198,19 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
     ///
     /// # Errors
     ///
-    /// [`FleetError::BadOption`] for a time to live out of range.
+    /// [`FleetError::BadOption`] for a time or a size out of range.
     pub fn build(self) -> Result<FleetGroup<K, V, E>, FleetError>
     where
         K: Hash + Eq,
     {
         check("ttl", self.settings.ttl, TTL)?;
+        // What the server cannot set as an expiry it refuses in the middle of a landing.
+        check("reuse", self.settings.reuse, (Duration::ZERO, TTL.1, "a duration of at most 12 hours"))?;
+        check("linger", self.settings.linger, (Duration::from_millis(1), TTL.1, "a duration from 1 ms to 12 hours"))?;
+        if self.settings.max_result > LARGEST {
+            let found = self.settings.max_result.to_string();
+            return Err(FleetError::BadOption { option: "max_result", found, expected: "at most 268435456 bytes" });
+        }
         Ok(self.finish())
     }
 
