@@ -1,8 +1,8 @@
 //! Writes over the fleet.
 
-use crate::support::{Server, until, watched};
+use crate::support::{Server, patient, until, watched};
 use flight_group::Error;
-use flight_group::fleet::{Fleet, FleetError, FleetWriteGroup};
+use flight_group::fleet::{FleetError, FleetWriteGroup};
 use redis::Commands;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 type Writes = FleetWriteGroup<u32, u64, String>;
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 #[test]
 fn no_two_processes_write_one_key_and_fences_grow_with_the_order() {
     watched("writes", || {
         let server = Server::start();
-        let fleets: Vec<_> = (0..3).map(|_| Fleet::connect(&server.url()).unwrap()).collect();
+        let fleets: Vec<_> = (0..3).map(|_| patient(&server.url()).connect().unwrap()).collect();
         let (running, log, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()), AtomicUsize::new(0));
         std::thread::scope(|s| {
             for fleet in &fleets {
@@ -50,7 +50,7 @@ fn no_two_processes_write_one_key_and_fences_grow_with_the_order() {
 fn a_burst_in_one_process_is_one_more_run() {
     watched("burst", || {
         let server = Server::start();
-        let fleet = Fleet::connect(&server.url()).unwrap();
+        let fleet = patient(&server.url()).connect().unwrap();
         let writes: Writes = fleet.write_group("w");
         let runs = AtomicUsize::new(0);
         std::thread::scope(|s| {
@@ -82,7 +82,7 @@ fn a_burst_in_one_process_is_one_more_run() {
 fn a_deadline_a_panic_and_a_lost_lease() {
     watched("ends of writes", || {
         let server = Server::start();
-        let (one, other) = (Fleet::connect(&server.url()).unwrap(), Fleet::connect(&server.url()).unwrap());
+        let (one, other) = (patient(&server.url()).connect().unwrap(), patient(&server.url()).connect().unwrap());
         let (first, second): (Writes, Writes) = (one.write_group("w"), other.write_group("w"));
         let landing = first.call(&1).run(|lease| {
             let late = second.call(&1).timeout(Duration::from_millis(50)).run(|_| Ok(0));
@@ -106,7 +106,7 @@ fn a_deadline_a_panic_and_a_lost_lease() {
 fn without_a_server_nothing_is_written() {
     watched("writes without a server", || {
         let mut server = Server::start();
-        let fleet = Fleet::connect(&server.url()).unwrap();
+        let fleet = patient(&server.url()).connect().unwrap();
         let writes: Writes = fleet.write_group("w");
         server.kill();
         let outcome = writes.try_write(&1, |_| panic!("must not run"));

@@ -1,10 +1,23 @@
 //! What the scenarios share.
 
 pub(crate) mod log;
+pub(crate) mod monitor;
 pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod wait;
 
+use flight_group::fleet::{Fleet, FleetBuilder};
+use std::time::Duration;
+
 pub(crate) use log::Log;
+pub(crate) use monitor::Monitor;
 pub(crate) use server::Server;
 pub(crate) use wait::{until, watched};
+
+/// A fleet for scenarios that are not about time: nothing of it runs out on a machine that stands still for a while.
+pub(crate) fn patient(url: &str) -> FleetBuilder {
+    Fleet::builder(url)
+        .ttl(Duration::from_secs(300))
+        .command_timeout(Duration::from_secs(60))
+        .ping_interval(Duration::from_secs(60))
+}
