@@ -36,7 +36,15 @@ pub(crate) struct Orders {
 
 impl Process {
     pub(crate) fn start(orders: &Orders, log: &Log) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
+        Self::start_within(&[], orders, log)
+    }
+
+    /// Started by other means, such as `ip netns exec NAME`.
+    pub(crate) fn start_within(within: &[&str], orders: &Orders, log: &Log) -> Self {
+        let this = std::env::current_exe().unwrap();
+        let mut words = within.iter().map(std::ffi::OsStr::new).chain([this.as_os_str()]);
+        let child = Command::new(words.next().unwrap())
+            .args(words)
             .args(["children::entry", "--exact", "--nocapture", "--test-threads=1"])
             .env(ROLE, orders.role)
             .env("URL", &orders.url)

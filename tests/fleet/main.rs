@@ -1,6 +1,7 @@
 //! The fleet on a real `redis-server`, started by the tests themselves; its scenarios with real processes.
 #![cfg(unix)]
 
+mod cable;
 mod children;
 mod cuts;
 mod forks;

@@ -10,8 +10,11 @@ use std::time::Duration;
 
 pub(crate) struct Server {
     child: Option<Child>,
+    host: String,
     port: u16,
     options: Vec<String>,
+    /// What it is started with, such as `ip netns exec NAME`; nothing, as a rule.
+    within: Vec<String>,
 }
 
 impl Server {
@@ -21,8 +24,14 @@ impl Server {
 
     /// With more options than the usual ones.
     pub(crate) fn with(options: &[&str]) -> Self {
-        let mut server =
-            Self { child: None, port: free_port(), options: options.iter().map(|&option| option.into()).collect() };
+        Self::at("127.0.0.1", options, &[])
+    }
+
+    /// At another address than the usual one, and started by other means.
+    pub(crate) fn at(host: &str, options: &[&str], within: &[&str]) -> Self {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        let (options, within) = (words(options), words(within));
+        let mut server = Self { child: None, host: host.to_owned(), port: free_port(), options, within };
         server.launch();
         server
     }
@@ -30,8 +39,9 @@ impl Server {
     /// Starts it on its port, where it may have run before; returns when it listens.
     pub(crate) fn launch(&mut self) {
         let binary = binary();
-        let mut command = Command::new(&binary);
-        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
+        let mut words = self.within.iter().map(String::as_str).chain([binary.as_str()]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).args(["--port", &self.port.to_string(), "--bind", &self.host]);
         command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
         command.args(["--dir", &std::env::temp_dir().display().to_string(), "--dbfilename", &self.dump()]);
         command.args(&self.options).stdout(Stdio::null()).stderr(Stdio::null());
@@ -40,11 +50,11 @@ impl Server {
         });
         wait::end_with_us(child.id());
         let child = self.child.insert(child);
-        let port = self.port;
+        let (host, port) = (self.host.clone(), self.port);
         until("the server listens", || {
             let ended = child.try_wait().unwrap();
             assert!(ended.is_none(), "{binary} on port {port} ended at once ({})", ended.unwrap());
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+            std::net::TcpStream::connect((host.as_str(), port)).is_ok()
         });
     }
 
@@ -53,7 +63,7 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        format!("redis://{}:{}/", self.host, self.port)
     }
 
     pub(crate) fn port(&self) -> u16 {
