@@ -1,6 +1,7 @@
 //! All that one process has in a fleet: two connections, three threads, and their state.
 
 use super::FleetError;
+use super::address::Address;
 use super::clock::Moment;
 use super::commander::Commander;
 use super::keeper::Keeper;
@@ -10,7 +11,7 @@ use super::scripts::{RENEW, Request};
 use super::stats::{Counters, FleetStats};
 use super::subscriber::Subscriber;
 use super::token::Mint;
-use super::wire::{Address, Connect, NO_ANSWER};
+use super::wire::{Connect, NO_ANSWER};
 use crate::sync::{Arc, Duration, after, spawn_named};
 
 /// What the builder was told.

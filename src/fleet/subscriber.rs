@@ -5,8 +5,8 @@
 //! after each replacement every waiter is told that messages may have been lost, and asks once.
 
 use super::FleetError;
+use super::address::Address;
 use super::mailbox::{Mail, Mailroom};
-use super::wire::Address;
 use crate::engine::panics::caught;
 use crate::sync::{Arc, Condvar, Duration, Instant, Mutex, after, wait_until};
 

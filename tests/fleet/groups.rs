@@ -366,6 +366,50 @@ fn a_deadline_is_the_callers_own() {
     });
 }
 
+/// What the local group tells and limits, it tells and limits here.
+#[test]
+fn flights_followers_and_limits_are_those_of_this_process() {
+    watched("local face", || {
+        let two = Two::start();
+        let limited =
+            |fleet: &Fleet| fleet.group_with("g", Json::new()).max_followers(1).timed().debug_keys().build().unwrap();
+        let (first, second): (Group, Group) = (limited(&two.one), limited(&two.other));
+        assert_eq!((first.in_flight(), first.flights().len()), (0, 0));
+        std::thread::scope(|s| {
+            let (started, start) = mpsc::channel();
+            let (land, landing) = mpsc::channel::<()>();
+            let (first, second) = (&first, &second);
+            let leader = s.spawn(move || {
+                first.try_work(&1, || {
+                    started.send(()).unwrap();
+                    landing.recv_timeout(LONG).unwrap();
+                    Ok("shared".into())
+                })
+            });
+            start.recv_timeout(LONG).unwrap();
+            let follower = s.spawn(|| first.try_work(&1, || Ok("not run".into())));
+            until("one follows", || first.followers(&1) == 1);
+            assert_eq!(first.try_work(&1, || Ok("not run".into())), Err(Error::Overloaded));
+            let flights = first.flights();
+            assert_eq!((flights.len(), flights[0].key, flights[0].followers), (1, 1, 1));
+            assert!(flights[0].age.is_some());
+            assert_eq!((first.in_flight(), second.in_flight(), first.local_stats().led), (1, 0, 1));
+            let away = s.spawn(|| second.try_work(&1, || Ok("not run".into())));
+            until("the other process follows", || two.registered() == 1);
+            assert_eq!(second.in_flight(), 1);
+            land.send(()).unwrap();
+            for call in [leader, follower, away] {
+                assert_eq!(call.join().unwrap(), Ok("shared".into()));
+            }
+        });
+        let nested = first.try_work(&7, || match first.try_work(&7, || Ok("inner".into())) {
+            Err(Error::Deadlock(circle)) => Ok(circle.to_string()),
+            other => panic!("expected a deadlock, got {other:?}"),
+        });
+        assert!(nested.unwrap().contains("key 7"), "keys are printed where that was asked for");
+    });
+}
+
 #[test]
 fn waiting_for_oneself_is_refused() {
     watched("deadlock", || {

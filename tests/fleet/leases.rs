@@ -1,6 +1,6 @@
 //! Leases of one process: the guard, its queue, its end.
 
-use crate::support::{Server, patient, until, watched};
+use crate::support::{Server, patient, until, until_renewed, watched};
 use flight_group::fleet::{Fleet, FleetError, Lease};
 use redis::Commands;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -130,8 +130,7 @@ fn a_record_that_was_overwritten_costs_no_other_lease() {
         let (broken, whole) = (fleet.lease("broken").acquire().unwrap(), fleet.lease("whole").acquire().unwrap());
         let _: () = server.raw().set("{flight:l:broken}:f", "not a lease").unwrap();
         until("the loss of the one is noticed", || broken.is_lost());
-        let before = whole.remaining();
-        until("the other is renewed", || whole.remaining() > before);
+        until_renewed(&whole);
         assert_eq!(fleet.stats().leases_lost, 1);
         assert_eq!(whole.release(), Ok(()));
     });

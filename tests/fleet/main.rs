@@ -11,5 +11,8 @@ mod outages;
 mod processes;
 mod refusals;
 mod scripts;
+mod sentinels;
 mod support;
+#[cfg(any(feature = "redis-rustls", feature = "redis-native-tls"))]
+mod tls;
 mod writes;

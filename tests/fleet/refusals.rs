@@ -1,6 +1,6 @@
 //! Clear errors, never a panic.
 
-use crate::support::{Server, patient, until, watched};
+use crate::support::{Server, patient, until, until_renewed, watched};
 use flight_group::Error;
 use flight_group::fleet::{Fleet, FleetError, FleetGroup, Json};
 use redis::Commands;
@@ -66,8 +66,7 @@ fn the_documented_acl_line_is_enough_and_necessary() {
         assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
         assert_eq!(fleet.stats().led, 1);
         let lease = fleet.lease("l").acquire().unwrap();
-        let mut before = lease.remaining();
-        until("it is renewed", || lease.remaining() > std::mem::replace(&mut before, lease.remaining()));
+        until_renewed(&lease);
         lease.release().unwrap();
 
         let fleet = Fleet::connect(&url("least")).unwrap();

@@ -79,6 +79,27 @@ fn a_burst_in_one_process_is_one_more_run() {
 }
 
 #[test]
+fn a_write_group_has_options_and_tells_what_is_in_the_air() {
+    watched("write options", || {
+        let server = Server::start();
+        let fleet = patient(&server.url()).connect().unwrap();
+        let refused = fleet.write_group_with("w").ttl(Duration::ZERO).build::<u32, u64, String>();
+        assert!(matches!(refused.unwrap_err(), FleetError::BadOption { option: "ttl", .. }));
+        let writes: Writes = fleet.write_group_with("w").ttl(Duration::from_secs(77)).max_followers(0).build().unwrap();
+        let landing = writes.call(&1).run(|lease| {
+            assert!((70..=77).contains(&lease.remaining().as_secs()), "{:?}", lease.remaining());
+            let flights = writes.flights();
+            assert_eq!((writes.in_flight(), flights.len(), flights[0].key), (1, 1, 1));
+            let crowded = std::thread::scope(|s| s.spawn(|| writes.try_write(&1, |_| Ok(0))).join().unwrap());
+            assert_eq!(crowded, Err(Error::Overloaded));
+            Ok(lease.fence())
+        });
+        assert!(landing.is_ok());
+        assert_eq!(writes.in_flight(), 0);
+    });
+}
+
+#[test]
 fn a_deadline_a_panic_and_a_lost_lease() {
     watched("ends of writes", || {
         let server = Server::start();

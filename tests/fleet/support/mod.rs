@@ -6,13 +6,23 @@ pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod wait;
 
-use flight_group::fleet::{Fleet, FleetBuilder};
+use flight_group::fleet::{Fleet, FleetBuilder, Lease};
 use std::time::Duration;
 
 pub(crate) use log::Log;
 pub(crate) use monitor::Monitor;
 pub(crate) use server::Server;
 pub(crate) use wait::{until, watched};
+
+/// Waits until the time that is left of `lease` has grown.
+#[track_caller]
+pub(crate) fn until_renewed(lease: &Lease) {
+    let mut left = lease.remaining();
+    until("the lease is renewed", || {
+        let before = std::mem::replace(&mut left, lease.remaining());
+        left > before
+    });
+}
 
 /// A fleet for scenarios that are not about time: nothing of it runs out on a machine that stands still for a while.
 pub(crate) fn patient(url: &str) -> FleetBuilder {

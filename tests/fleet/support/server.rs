@@ -36,15 +36,31 @@ impl Server {
         server
     }
 
+    /// One that watches others; it keeps its state in `config`.
+    pub(crate) fn sentinel(port: u16, config: &std::path::Path) -> Self {
+        let within = Vec::new();
+        let options = vec![config.display().to_string(), "--sentinel".to_owned()];
+        let mut server = Self { child: None, host: "127.0.0.1".to_owned(), port, options, within };
+        server.launch();
+        server
+    }
+
     /// Starts it on its port, where it may have run before; returns when it listens.
     pub(crate) fn launch(&mut self) {
         let binary = binary();
         let mut words = self.within.iter().map(String::as_str).chain([binary.as_str()]);
         let mut command = Command::new(words.next().unwrap());
-        command.args(words).args(["--port", &self.port.to_string(), "--bind", &self.host]);
-        command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
-        command.args(["--dir", &std::env::temp_dir().display().to_string(), "--dbfilename", &self.dump()]);
-        command.args(&self.options).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(words);
+        if self.options.iter().any(|option| option == "--sentinel") {
+            // The file comes first; a sentinel knows only few of the other options.
+            command.args(&self.options).args(["--port", &self.port.to_string(), "--bind", &self.host]);
+        } else {
+            command.args(["--port", &self.port.to_string(), "--bind", &self.host]);
+            command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
+            command.args(["--dir", &std::env::temp_dir().display().to_string(), "--dbfilename", &self.dump()]);
+            command.args(&self.options);
+        }
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().unwrap_or_else(|error| {
             panic!("no {binary} to test with ({error}): install it, e.g. `apt-get install redis-server`")
         });

@@ -16,12 +16,12 @@ pub(crate) fn ended(pid: u32) {
     CHILDREN.lock().unwrap().retain(|child| *child != pid);
 }
 
-/// Waits until `condition` holds; 40 s of it not holding is a failure.
+/// Waits until `condition` holds; 60 s of it not holding is a failure.
 #[track_caller]
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(40);
+    let end = Instant::now() + Duration::from_secs(60);
     while !condition() {
-        assert!(Instant::now() < end, "waited 40 s in vain until {what}");
+        assert!(Instant::now() < end, "waited 60 s in vain until {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
