@@ -116,7 +116,12 @@ fn a_holder_without_a_network_loses_its_lease_in_time_and_knows() {
         until("it is back", || group.try_work(&1, || Ok(3)) == Ok(3) && fleet.outage().is_none());
         assert_eq!(lease.release(), Err(FleetError::Lost));
         next.finish();
-        assert_eq!((log.count("kept"), log.count("released")), (1, 1), "the late release harmed nobody: {:?}", log.read());
+        assert_eq!(
+            (log.count("kept"), log.count("released")),
+            (1, 1),
+            "the late release harmed nobody: {:?}",
+            log.read()
+        );
     });
 }
 
