@@ -64,6 +64,36 @@ fn a_join_whose_answer_was_lost_still_leads() {
     });
 }
 
+/// The outcome and the answer that says that there will be one come over different connections.
+#[test]
+fn an_outcome_that_overtakes_the_answer_to_the_question_is_kept() {
+    watched("overtaken JOIN", || {
+        let cut = Cut::start(NEVER);
+        let (leads, follows): (Group, Group) = (cut.direct.group("g"), cut.behind.group("g"));
+        std::thread::scope(|s| {
+            let (started, start) = mpsc::channel();
+            let (cut, leads) = (&cut, &leads);
+            let leader = s.spawn(move || {
+                leads.try_work(&1, || {
+                    started.send(()).unwrap();
+                    until("the other follows", || cut.registered() == 1);
+                    Ok(12_345_678)
+                })
+            });
+            start.recv_timeout(LONG).unwrap();
+            cut.proxy.trap(RECORD, Damage::Hold);
+            cut.proxy.watch("12345678");
+            let follower = s.spawn(|| follows.call(&1).timeout(LONG).run(|| Ok(2)));
+            assert_eq!(leader.join().unwrap(), Ok(12_345_678));
+            until("the outcome has overtaken the answer", || cut.proxy.has_passed());
+            cut.proxy.release();
+            assert_eq!(follower.join().unwrap().unwrap().value, 12_345_678);
+        });
+        let stats = cut.behind.stats();
+        assert_eq!((stats.followed_inline, stats.followed_polled, stats.led), (1, 0, 0), "it had no need to ask again");
+    });
+}
+
 #[test]
 fn a_landing_whose_answer_was_lost_is_neither_stale_nor_late() {
     watched("lost FINISH", || {
