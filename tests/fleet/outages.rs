@@ -180,16 +180,16 @@ fn a_lease_outlives_an_outage_shorter_than_its_time_to_live() {
     watched("short outage", || {
         let server = Server::start();
         let fleet = Fleet::builder(&server.url())
-            .ttl(Duration::from_secs(12))
-            .command_timeout(Duration::from_millis(200))
+            .ttl(Duration::from_secs(15))
+            .command_timeout(Duration::from_millis(500))
             .connect()
             .unwrap();
         let lease = fleet.lease("l").acquire().unwrap();
         server.signal(Signal::STOP);
         // Long enough for renewals to fail.
-        until("a renewal was due and failed", || lease.remaining() < Duration::from_secs(7));
+        until("a renewal was due and failed", || lease.remaining() < Duration::from_secs(9));
         server.signal(Signal::CONT);
-        until("it is renewed", || lease.remaining() > Duration::from_secs(10));
+        until("it is renewed", || lease.remaining() > Duration::from_secs(13));
         lease.release().unwrap();
     });
 }
