@@ -5,7 +5,7 @@
 //! (`cuts::a_holder_cut_off_loses_its_lease_in_time_and_knows`).
 
 use crate::children::{Orders, Process};
-use crate::support::{Log, Server, patient, until, watched};
+use crate::support::{Log, Server, eventually, patient, until, watched};
 use flight_group::Role;
 use flight_group::fleet::{Fleet, FleetError, FleetGroup};
 use std::io::Write;
@@ -87,7 +87,8 @@ fn with_a_cable(name: &str, number: u32, scenario: impl FnOnce(&Cable, &Server) 
 /// Notices silence soon.
 fn alert(server: &Server) -> Fleet {
     let soon = Duration::from_millis(250);
-    patient(&server.url()).command_timeout(soon).ping_interval(soon).connect().unwrap()
+    let builder = patient(&server.url()).command_timeout(soon).ping_interval(soon);
+    eventually("it has connected", || builder.clone().connect())
 }
 
 fn orders(server: &Server, role: &'static str) -> Orders {
@@ -98,7 +99,7 @@ fn orders(server: &Server, role: &'static str) -> Orders {
 fn a_holder_without_a_network_loses_its_lease_in_time_and_knows() {
     with_a_cable("a holder without a network", 0, |cable, server| {
         let (log, fleet) = (Log::create(), alert(server));
-        let lease = fleet.lease("l").ttl(Duration::from_millis(1500)).acquire().unwrap();
+        let lease = eventually("it holds the lease", || fleet.lease("l").ttl(Duration::from_millis(1500)).acquire());
         let (lost, told) = mpsc::channel();
         lease.on_lost(move || lost.send(()).unwrap());
         let group: FleetGroup<u32, u32, String> = fleet.group("g");

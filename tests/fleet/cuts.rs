@@ -1,7 +1,7 @@
 //! What happens to a call when the network loses part of the conversation.
 
 use crate::support::proxy::{Damage, Proxy};
-use crate::support::{Server, patient, until, watched};
+use crate::support::{Server, eventually, patient, until, watched};
 use flight_group::Role;
 use flight_group::fleet::{Fleet, FleetError, FleetGroup};
 use redis::Commands;
@@ -26,7 +26,8 @@ impl Cut {
     fn start(silence: Duration) -> Self {
         let server = Server::start();
         let proxy = Proxy::to(server.port());
-        let behind = patient(&proxy.url()).command_timeout(silence).ping_interval(silence).connect().unwrap();
+        let behind = patient(&proxy.url()).command_timeout(silence).ping_interval(silence);
+        let behind = eventually("it has connected", || behind.clone().connect());
         let direct = patient(&server.url()).connect().unwrap();
         Self { server, proxy, behind, direct }
     }
@@ -38,7 +39,7 @@ impl Cut {
 }
 
 /// Long enough for a busy machine to answer in, and short enough to wait for: it is what noticing a stall takes.
-const SILENCE: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(4);
 /// Where no wait is to end by itself.
 const NEVER: Duration = Duration::from_secs(60);
 
@@ -143,7 +144,8 @@ fn an_acquire_whose_answer_was_lost_holds_and_a_release_frees() {
 fn a_holder_cut_off_loses_its_lease_in_time_and_knows() {
     watched("network cut", || {
         let cut = Cut::start(Duration::from_millis(250));
-        let lease = cut.behind.lease("l").ttl(Duration::from_millis(1500)).acquire().unwrap();
+        let lease =
+            eventually("it holds the lease", || cut.behind.lease("l").ttl(Duration::from_millis(1500)).acquire());
         let (lost, told) = mpsc::channel();
         lease.on_lost(move || lost.send(()).unwrap());
         cut.proxy.freeze();

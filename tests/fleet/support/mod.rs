@@ -24,6 +24,17 @@ pub(crate) fn until_renewed(lease: &Lease) {
     });
 }
 
+/// Tries until it succeeds: for what a busy machine does not manage within a short command timeout.
+#[track_caller]
+pub(crate) fn eventually<T, E: std::fmt::Debug>(what: &str, mut attempt: impl FnMut() -> Result<T, E>) -> T {
+    let mut got = None;
+    until(what, || {
+        got = attempt().ok();
+        got.is_some()
+    });
+    got.unwrap()
+}
+
 /// A fleet for scenarios that are not about time: nothing of it runs out on a machine that stands still for a while.
 pub(crate) fn patient(url: &str) -> FleetBuilder {
     Fleet::builder(url)
