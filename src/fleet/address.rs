@@ -244,8 +244,14 @@ fn redacted(url: &str) -> String {
 mod tests {
     use super::*;
 
+    fn target(url: &str, sentinels: Option<Vec<String>>) -> Target {
+        let mut target = Target::default();
+        (target.url, target.sentinels) = (url.to_owned(), sentinels);
+        target
+    }
+
     fn refuse(url: &str) -> String {
-        let target = Target { url: url.to_owned(), ..Target::default() };
+        let target = target(url, None);
         Address::parse(&target, Duration::from_secs(1)).unwrap_err().to_string()
     }
 
@@ -283,8 +289,7 @@ mod tests {
     fn sentinels_need_a_name_to_ask_for_and_an_address_of_their_own() {
         let refuse = |url: &str, sentinels: &[&str]| {
             let sentinels = sentinels.iter().map(|&sentinel| sentinel.to_owned()).collect();
-            let target = Target { url: url.to_owned(), sentinels: Some(sentinels), ..Target::default() };
-            Address::parse(&target, Duration::from_secs(1)).unwrap_err().to_string()
+            Address::parse(&target(url, Some(sentinels)), Duration::from_secs(1)).unwrap_err().to_string()
         };
         let message = refuse("redis://mymaster/", &[]);
         assert_eq!(message, "bad sentinels \"\": expected at least one address of a sentinel");

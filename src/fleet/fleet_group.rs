@@ -93,8 +93,10 @@ struct LocalSettings<K, V, E> {
     max_followers: usize,
     timed: bool,
     /// Set by a method that knows that keys can be printed.
-    debug_keys: Option<fn(LocalBuilder<K, V, E>) -> LocalBuilder<K, V, E>>,
+    debug_keys: Option<Setting<LocalBuilder<K, V, E>>>,
 }
+
+type Setting<B> = fn(B) -> B;
 
 /// A value, and where it was made.
 #[derive(Clone)]
@@ -349,7 +351,7 @@ where
     ///
     /// ```no_run
     /// # let fleet = flight_group::fleet::Fleet::connect("redis://127.0.0.1/")?;
-    /// # let users: flight_group::fleet::FleetGroup<u64, String> = fleet.group_with("users", flight_group::fleet::JsonValues::new()).build()?;
+    /// # let users: flight_group::fleet::FleetGroup<u64, String, String> = fleet.group("users");
     /// for flight in users.flights() {
     ///     println!("user {}: {} threads wait, since {:?}", flight.key, flight.followers, flight.age);
     /// }

@@ -132,9 +132,9 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let mut bytes = [0; 4096];
             // The client introduces itself with two commands.
-            stream.read(&mut bytes).unwrap();
+            assert!(stream.read(&mut bytes).unwrap() > 0);
             stream.write_all(b"+OK\r\n+OK\r\n").unwrap();
-            stream.read(&mut bytes).unwrap();
+            assert!(stream.read(&mut bytes).unwrap() > 0);
             for _ in 0..2 {
                 // Each within the budget, the second one not within what is left of it.
                 std::thread::sleep(budget * 9 / 10);
