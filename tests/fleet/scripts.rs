@@ -223,6 +223,10 @@ fn renewing_compares_and_never_resurrects() {
     let left: i64 = c.pttl(RECORD).unwrap();
     assert!(left > 10000);
     assert_eq!(words(&run(c, RENEW, &[RECORD], &["stranger", "90000"])), ["0"]);
+    // What somebody overwrote costs the others nothing.
+    let _: () = c.set("{bad}:f", "not a record").unwrap();
+    assert_eq!(words(&run(c, RENEW, &["{bad}:f", RECORD], &["a", "50000", "a", "50000"])), ["0", "1"]);
+    let _: () = c.del("{bad}:f").unwrap();
     release(c, "a");
     assert_eq!(words(&run(c, RENEW, &[RECORD], &["a", "50000"])), ["0"]);
     assert_eq!(server.keys(), [FENCE]);
