@@ -281,6 +281,20 @@ fn a_dead_head_of_the_queue_is_dropped_by_the_servers_time() {
     assert_eq!(acquire(c, "dead", "60000", "queue")[0], "Q");
 }
 
+/// Holder and first waiter die together: nobody releases anything, and the next one must find that out by asking.
+#[test]
+fn a_dead_head_is_dropped_also_where_nobody_released() {
+    let server = Server::start();
+    let c = &mut server.raw();
+    acquire(c, "a", "60000", "queue");
+    acquire(c, "dead", "1", "queue");
+    assert_eq!(acquire(c, "b", "60000", "queue")[0], "Q");
+    // As it ends by itself.
+    let _: () = c.del(RECORD).unwrap();
+    until("the dead one's heartbeat has run out", || acquire(c, "b", "60000", "queue")[0] == "L");
+    assert_eq!(c.zcard::<_, u64>("{k}:q").unwrap(), 0);
+}
+
 #[test]
 fn who_leaves_the_queue_passes_the_turn_on() {
     let server = Server::start();
