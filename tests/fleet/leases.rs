@@ -21,6 +21,8 @@ fn one_holds_the_other_waits_and_a_drop_hands_over() {
         let first = one.lease("l").acquire().unwrap();
         assert!(other.lease("l").try_acquire().unwrap().is_none());
         assert!(matches!(other.lease("l").acquire_timeout(Duration::from_millis(30)), Err(FleetError::TimedOut)));
+        let mut raw = server.raw();
+        until("its place is given up", || raw.zcard::<_, u64>("{flight:l:l}:q").unwrap() == 0);
         let fence = first.fence();
         std::thread::scope(|s| {
             let waiter = s.spawn(|| other.lease("l").acquire_timeout(LONG).unwrap().fence());

@@ -1,6 +1,6 @@
 //! The server goes away, comes back, stops answering, forgets, cuts answers off.
 
-use crate::support::{Server, eventually, patient, until, watched};
+use crate::support::{Server, eventually, patient, until, until_within, watched};
 use flight_group::Error;
 use flight_group::fleet::{Fleet, FleetError, FleetGroup, Json};
 use redis::Commands;
@@ -76,8 +76,14 @@ fn a_server_that_stops_answering_holds_nobody_past_his_deadline() {
         let group: Group = fleet.group("g");
         assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
         server.signal(Signal::STOP);
+        // Nobody reads answers now: who has less time than that can take leaves the reading to the commander's thread.
         let patient_is_back = AtomicBool::new(false);
         std::thread::scope(|s| {
+            let first = s.spawn(|| group.call(&3).timeout(Duration::from_millis(50)).run(|| Ok(2)));
+            until_within(Duration::from_secs(30), "it is back, before half of what an answer may take", || {
+                first.is_finished()
+            });
+            assert_eq!(first.join().unwrap(), Err(Error::TimedOut));
             // Without a deadline a call waits for an answer, ..
             let patient = s.spawn(|| {
                 let outcome = group.try_work(&1, || Ok(3));

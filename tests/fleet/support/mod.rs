@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) use log::Log;
 pub(crate) use monitor::Monitor;
 pub(crate) use server::Server;
-pub(crate) use wait::{until, watched};
+pub(crate) use wait::{until, until_within, watched};
 
 /// Waits until the time that is left of `lease` has grown.
 #[track_caller]

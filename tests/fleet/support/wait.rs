@@ -16,12 +16,18 @@ pub(crate) fn ended(pid: u32) {
     CHILDREN.lock().unwrap().retain(|child| *child != pid);
 }
 
-/// Waits until `condition` holds; 60 s of it not holding is a failure.
+/// Waits until `condition` holds; a minute of it not holding is a failure.
 #[track_caller]
-pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
+pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(60), what, condition);
+}
+
+/// Like [`until`], with another limit: one that tells a hang from what was to be waited for.
+#[track_caller]
+pub(crate) fn until_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
     while !condition() {
-        assert!(Instant::now() < end, "waited 60 s in vain until {what}");
+        assert!(Instant::now() < end, "waited {limit:?} in vain until {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
