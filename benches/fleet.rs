@@ -36,6 +36,7 @@ fn main() {
         Err(_) => 10.0,
     };
     let server = Server::start();
+    println!("{}", describe(&server.url));
     let bench = Bench { url: server.url.clone(), time: Duration::from_secs_f64(seconds) };
     let parts: [(&str, Part); 6] = [
         ("pairs", Bench::pairs),
@@ -51,6 +52,16 @@ fn main() {
             part(&bench);
         }
     }
+}
+
+/// The server's version and the machine, for whoever copies the figures.
+fn describe(url: &str) -> String {
+    let mut raw = redis::Client::open(url).unwrap().get_connection_with_timeout(Duration::from_secs(5)).unwrap();
+    let info: String = redis::cmd("INFO").arg("server").query(&mut raw).unwrap();
+    let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("unknown").trim();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    format!("redis {version}, {cores} cores, load {} at the start", load.split(' ').next().unwrap_or_default())
 }
 
 struct Bench {

@@ -13,17 +13,37 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
 mod chart;
+mod progress;
 mod report;
 mod server;
 mod worker;
 
+use progress::Progress;
 use report::Fleet;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const WORKERS: usize = 4;
 const ROWS: u32 = 64;
+
+const HELP: &str = "\
+Four processes want the same 64 rows, again and again; one of them is killed in the middle of its work.
+
+usage: cargo run --release --features redis --example fleet -- [options]
+
+  --seconds N      how long the workers run, 2 to 600 (default: 6)
+  --redis URL      a Redis to use (default: a redis-server is started on a free port of the loopback)
+  --svg FILE       where to write the chart (default: flight-group-fleet.svg in the temporary directory)
+  --help           this text
+
+Says who called, led and followed how often, and judges the log of all executions: did two of one row overlap, was a
+call lost? Ends with 0 if neither, 1 if so, 2 where it could not be tried.
+";
+
+enum Command {
+    Help,
+    Run(Options),
+}
 
 struct Options {
     seconds: f64,
@@ -31,12 +51,13 @@ struct Options {
     svg: PathBuf,
 }
 
-fn options() -> Result<Options, String> {
+fn command() -> Result<Command, String> {
     let mut options = Options { seconds: 6.0, redis: None, svg: std::env::temp_dir().join("flight-group-fleet.svg") };
-    let mut args = std::env::args().skip(1);
+    let mut args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("bad {arg}: expected a value after it"));
         match arg.as_str() {
+            "--help" | "-h" => return Ok(Command::Help),
             "--seconds" => {
                 let text = value()?;
                 options.seconds = text
@@ -47,30 +68,48 @@ fn options() -> Result<Options, String> {
             }
             "--redis" => options.redis = Some(value()?),
             "--svg" => options.svg = value()?.into(),
-            other => return Err(format!("bad argument \"{other}\": expected --seconds, --redis or --svg")),
+            other => return Err(format!("unknown argument \"{other}\": --help lists them")),
         }
     }
-    Ok(options)
+    Ok(Command::Run(options))
 }
 
 fn main() {
     if std::env::var_os(worker::NUMBER).is_some() {
         return worker::main();
     }
-    let result = options().and_then(|options| run(&options));
-    if let Err(message) = result {
-        eprintln!("{message}");
-        std::process::exit(2);
+    let result = command().and_then(|command| match command {
+        Command::Help => {
+            print!("{HELP}");
+            Ok(true)
+        }
+        Command::Run(options) => run(&options),
+    });
+    match result {
+        Ok(true) => {}
+        Ok(false) => {
+            eprintln!("something was lost or overlapped: see above");
+            std::process::exit(1);
+        }
+        Err(message) => {
+            eprintln!("{message}");
+            std::process::exit(2);
+        }
     }
 }
 
-fn run(options: &Options) -> Result<(), String> {
+/// Whether all went well.
+fn run(options: &Options) -> Result<bool, String> {
     let server = server::start(options.redis.as_deref())?;
-    // Before anybody is started: an address nobody answers at is one clear line.
+    // Before anything is made: an address nobody answers at is one clear line.
     drop(flight_group::fleet::Fleet::connect(&server.url).map_err(|error| error.to_string())?);
+    let unwritable = |error: std::io::Error| format!("cannot write {}: {error}", options.svg.display());
+    std::fs::write(&options.svg, "").map_err(unwritable)?;
     let database = std::env::temp_dir().join(format!("flight-group-fleet-{}.sqlite", std::process::id()));
     worker::create(&database, ROWS).map_err(|error| format!("no database at {}: {error}", database.display()))?;
-    println!("{WORKERS} workers, {ROWS} rows, {} s; redis at {}", options.seconds, server.url);
+    // Not the address that was given: it may hold a password.
+    let whose = if options.redis.is_some() { "the redis given".to_owned() } else { format!("redis at {}", server.url) };
+    println!("{WORKERS} workers, {ROWS} rows, {} s; {whose}", options.seconds);
 
     let mut fleet = Fleet::default();
     for _ in 0..WORKERS {
@@ -79,6 +118,7 @@ fn run(options: &Options) -> Result<(), String> {
     let begin = Instant::now();
     let time = Duration::from_secs_f64(options.seconds);
     let mut killed = None;
+    let mut progress = Progress::new();
     while begin.elapsed() < time {
         std::thread::sleep(Duration::from_millis(20));
         if killed.is_none() && begin.elapsed() > time / 2 {
@@ -91,25 +131,16 @@ fn run(options: &Options) -> Result<(), String> {
             None => "",
             Some(_) => ", a leader killed and replaced",
         };
-        print!(
-            "\r  {:4.1} s: {} calls, {} executions{state}   ",
-            begin.elapsed().as_secs_f64(),
-            fleet.calls(),
-            fleet.runs()
-        );
-        let _ = std::io::stdout().flush();
+        let (seconds, calls, runs) = (begin.elapsed().as_secs_f64(), fleet.calls(), fleet.runs());
+        progress.show(|| format!("{seconds:4.1} s: {calls} calls, {runs} executions{state}"));
     }
-    println!();
+    progress.finish();
     let outcome = fleet.finish();
     outcome.print(&database)?;
-    std::fs::write(&options.svg, chart::draw(&outcome))
-        .map_err(|error| format!("cannot write {}: {error}", options.svg.display()))?;
+    std::fs::write(&options.svg, chart::draw(&outcome)).map_err(unwritable)?;
     println!("who led when: {}", options.svg.display());
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{suffix}", database.display()));
     }
-    if outcome.overlaps() + outcome.lost_calls() > 0 {
-        return Err("something was lost or overlapped: see above".to_owned());
-    }
-    Ok(())
+    Ok(outcome.overlaps() + outcome.lost_calls() == 0)
 }

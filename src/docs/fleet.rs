@@ -20,7 +20,7 @@
 //! | Fences | Every flight and lease has a number greater than those of all before it, also after a failover that lost writes (unless clocks of the two servers are further apart than the time between). |
 //! | Leases | First come, first served, over all processes. A waiter that dies is skipped after its heartbeat (the time to live, between 0.3 and 3 s). |
 //! | Loss | A holder that loses its record is told by [`is_lost`](crate::fleet::Lease::is_lost) and [`on_lost`](crate::fleet::Lease::on_lost), before the server lets the next one in as long as its clock is right; and by the answer to its release. |
-//! | Deadlines | No call hangs past its own. Without one, a call gives a silent server up after three command timeouts, and the calls after it at once. |
+//! | Deadlines | No call hangs past its own. Without one, a call gives a silent server up after three command timeouts, and the calls after it at once. (Silence is what a socket can measure: where every byte of one answer takes its time, an answer can take longer, and so can a call with a deadline of more than two command timeouts that happens to read it.) |
 //! | No server | Reads fly alone, each process collapsing its own. Leases and writes fail. |
 //!
 //! # What cannot be promised, and why
@@ -81,8 +81,10 @@
 //!
 //! # What Redis needs
 //!
-//! Version 6.2 or later, or Valkey. A user of its own, with these permissions and no others (a test runs with exactly
-//! this line; `flight` is the [prefix](crate::fleet::FleetBuilder::prefix)):
+//! Version 6.2 or later; all figures and tests here are of 7.0.15. Valkey speaks the same protocol and runs the same
+//! scripts, but no test has run against it yet: `FLIGHT_GROUP_REDIS_SERVER=valkey-server cargo test --features redis --test
+//! fleet` does. A user of its own, with these permissions and no others (a test runs with exactly this line; `flight` is
+//! the [prefix](crate::fleet::FleetBuilder::prefix); with sentinels add `+role`, or do without the check):
 //!
 //! ```text
 //! ACL SETUSER fleet on >secret resetchannels &flight:in:* ~{flight:* -@all +evalsha +eval +publish +subscribe
@@ -106,8 +108,17 @@
 //! **Clocks.** The server's clock floors the fences and judges heartbeats, its monotonic time the times to live. A clock
 //! that is set back costs nothing while the last fence of a key is remembered (24 hours).
 //!
-//! **Connections.** Three a process, whatever the number of threads and keys. With TLS: the features `redis-rustls` or
-//! `redis-native-tls`, and an address that begins with `rediss://`.
+//! **Connections.** Two a process, whatever the number of threads and keys.
+//!
+//! **TLS.** One of the features `redis-rustls` and `redis-native-tls` (with both the driver uses rustls and knows no
+//! authority but those it is given), and an address that begins with `rediss://`. The system's authorities are trusted, or
+//! those of `FleetBuilder::tls_root_certificate`; a server that wants to know its clients is shown
+//! `tls_client_certificate`. With rustls a program that has chosen no cryptography of its own gets `ring` as the process's
+//! default at the first connection.
+//!
+//! **Sentinels.** [`FleetBuilder::sentinels`](crate::fleet::FleetBuilder::sentinels): they are asked at every connection
+//! who the master is, and its role is checked. A test fails a real master over. For the records see above: what the old
+//! master had not yet told its replica is forgotten.
 //!
 //! # Which time to live
 //!

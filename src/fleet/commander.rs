@@ -34,6 +34,7 @@ use std::collections::VecDeque;
 /// The most requests and bytes one pipeline carries, so that its answers fit into one command timeout.
 const LONGEST_BATCH: usize = 256;
 const HEAVIEST_BATCH: usize = 4 << 20;
+const CLOSED: &str = "the last handle to the fleet is gone";
 /// How often a request is sent before its owner learns that it did not go through.
 const TRIES: u8 = 2;
 
@@ -101,12 +102,11 @@ pub(crate) struct Ticket {
 }
 
 impl Commander {
-    pub(crate) fn new(connector: Arc<dyn Connect>, timeout: Duration, wire: Option<Box<dyn Wire>>) -> Self {
-        let connections = u64::from(wire.is_some());
+    pub(crate) fn new(connector: Arc<dyn Connect>, timeout: Duration) -> Self {
         Self {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
-                wire,
+                wire: None,
                 combining: false,
                 breaker: Breaker::Closed,
                 stopped: false,
@@ -114,7 +114,7 @@ impl Commander {
             bell: Condvar::new(),
             connector,
             timeout,
-            connections: AtomicU64::new(connections),
+            connections: AtomicU64::new(0),
         }
     }
 
@@ -184,8 +184,8 @@ impl Commander {
                 return Err(Failure { error: reason.clone(), perhaps_done: true });
             }
             if state.ready() {
-                // Writing may take one timeout, and reading another.
-                let needed = after(self.timeout.saturating_mul(2));
+                // Writing may take one timeout, and reading another and a little.
+                let needed = after(self.timeout.saturating_mul(2).saturating_add(self.timeout / 8));
                 if limit.is_none_or(|limit| needed.is_some_and(|needed| needed <= limit)) {
                     state = self.combine(state);
                     continue;
@@ -308,6 +308,10 @@ impl Commander {
         if broken.is_none() {
             state.wire = Some(wire);
             self.hand_over(&mut state);
+            if state.stopped {
+                // The commander's own thread was told to end while this one talked, and sleeps until that is over.
+                self.bell.notify_one();
+            }
         } else {
             self.bell.notify_one();
             // Closing a socket is a system call: not under the lock.
@@ -336,7 +340,7 @@ impl Commander {
                     continue;
                 }
                 if state.stopped {
-                    return;
+                    continue;
                 }
                 // Nobody else takes the wire's place: only this thread connects.
                 drop(state);
@@ -358,6 +362,10 @@ impl Commander {
             } else if state.ready() {
                 state = self.combine(state);
             } else if state.stopped {
+                // Nobody connects any more: who still asks (a renewal on its way) is told so, and does not wait.
+                let reason = self.lost(CLOSED);
+                state.breaker.failed(reason.clone(), Instant::now());
+                state.refuse_all(&reason);
                 return;
             } else {
                 self.bell.wait(&mut state);

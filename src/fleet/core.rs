@@ -1,16 +1,18 @@
-//! All that one process has in a fleet: three connections, three threads, and their state.
+//! All that one process has in a fleet: two connections, three threads, and their state.
 
 use super::FleetError;
+use super::address::Address;
 use super::clock::Moment;
 use super::commander::Commander;
 use super::keeper::Keeper;
 use super::keys;
 use super::mailbox::Mailroom;
+use super::scripts::{RENEW, Request};
 use super::stats::{Counters, FleetStats};
 use super::subscriber::Subscriber;
 use super::token::Mint;
-use super::wire::{Address, Connect};
-use crate::sync::{Arc, Duration, spawn_named};
+use super::wire::{Connect, NO_ANSWER};
+use crate::sync::{Arc, Duration, after, spawn_named};
 
 /// What the builder was told.
 #[derive(Debug)]
@@ -35,32 +37,40 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Starts the threads. With `demand`, connects first and fails where that fails.
+    /// Starts the threads. With `demand`, waits for both connections, for two command timeouts at most, and fails where
+    /// one fails.
     pub(crate) fn start(config: &Arc<Config>, demand: bool) -> Result<Arc<Self>, FleetError> {
+        let deadline = after(config.command_timeout.saturating_mul(2));
         let mint = Mint::new()?;
         let inbox = keys::inbox(&config.prefix, mint.process());
-        let wire = if demand { Some(config.address.connect()?) } else { None };
         let connector: Arc<dyn Connect> = Arc::clone(&config.address) as _;
         let core = Arc::new(Self {
             pid: std::process::id(),
             mint,
             inbox: inbox.clone(),
-            commander: Arc::new(Commander::new(connector, config.command_timeout, wire)),
+            commander: Arc::new(Commander::new(connector, config.command_timeout)),
             room: Arc::default(),
             keeper: Arc::default(),
             counters: Arc::default(),
             subscriber: Arc::default(),
         });
+        let late = || config.address.unavailable(NO_ANSWER);
         // Each thread holds what it works on, and not the core: the core's end is what stops them.
         let commander = Arc::clone(&core.commander);
         start("commander", move || commander.run())?;
+        if demand {
+            // Connecting is the commander's thread's: a name server that does not answer holds up nobody else. What
+            // is asked here does nothing but come back.
+            let greeting = core.commander.call(Request::new(&RENEW), deadline);
+            greeting.map_err(|failure| if failure.error.is_timed_out() { late() } else { failure.error })?;
+        }
         let (commander, keeper, counters) =
             (Arc::clone(&core.commander), Arc::clone(&core.keeper), Arc::clone(&core.counters));
         start("keeper", move || keeper.run(&commander, &counters))?;
-        let (subscriber, room, config) = (Arc::clone(&core.subscriber), Arc::clone(&core.room), Arc::clone(config));
-        start("subscriber", move || subscriber.run(&config.address, &inbox, config.ping_interval, &room))?;
+        let (subscriber, room, own) = (Arc::clone(&core.subscriber), Arc::clone(&core.room), Arc::clone(config));
+        start("subscriber", move || subscriber.run(&own.address, &inbox, own.ping_interval, &room))?;
         if demand {
-            core.subscriber.wait_ready()?;
+            core.subscriber.wait_ready(deadline).unwrap_or_else(|| Err(late()))?;
         }
         Ok(core)
     }

@@ -1,16 +1,16 @@
 //! The handle to the fleet, and its options.
 
+use super::address::{Address, Target};
 use super::core::{Config, Core};
 use super::per_process::PerProcess;
-use super::wire::Address;
 use super::{FleetError, FleetStats, LeaseBuilder};
 use crate::sync::{Arc, Duration};
 use std::fmt;
 
 /// This process's place in a fleet of processes that share a Redis (or Valkey) server.
 ///
-/// A handle: cloning it gives another handle to the same place. Behind it are three connections and three threads,
-/// whatever the number of threads that use it and keys they use it for. The last handle (groups and leases are
+/// A handle: cloning it gives another handle to the same place. Behind it are two connections (one for questions, one that
+/// brings outcomes) and three threads, whatever the number of threads that use it and keys they use it for. The last handle (groups and leases are
 /// handles too) ends them.
 ///
 /// A forked child makes a place of its own at its first use; leases stay with the parent.
@@ -50,7 +50,7 @@ impl Fleet {
     /// Options, before connecting.
     pub fn builder(url: &str) -> FleetBuilder {
         FleetBuilder {
-            url: url.to_owned(),
+            target: Target { url: url.to_owned(), ..Target::default() },
             prefix: "flight".to_owned(),
             ttl: Duration::from_secs(10),
             command_timeout: Duration::from_secs(1),
@@ -119,7 +119,7 @@ impl fmt::Debug for Fleet {
 #[derive(Clone)]
 #[must_use = "options do nothing until `connect` is called"]
 pub struct FleetBuilder {
-    url: String,
+    target: Target,
     prefix: String,
     ttl: Duration,
     command_timeout: Duration,
@@ -163,6 +163,43 @@ impl FleetBuilder {
         self
     }
 
+    /// Asks sentinels, at every connection, who the server is at the moment; the host in the address given to
+    /// [`Fleet::builder`] is then the name the sentinels know the master by, and the rest of it (user, password, database,
+    /// `rediss`) is for the master.
+    ///
+    /// After a failover connections are replaced as after any other loss, which then leads to the new master: what
+    /// happened to the records of the old one is told by [`docs::fleet`](crate::docs::fleet). The sentinels are asked in
+    /// this order; an address may hold a user and a password of its own.
+    ///
+    /// ```no_run
+    /// use flight_group::fleet::Fleet;
+    ///
+    /// let fleet = Fleet::builder("redis://app:secret@mymaster/0")
+    ///     .sentinels(["redis://10.0.0.1:26379", "redis://10.0.0.2:26379", "redis://10.0.0.3:26379"])
+    ///     .connect()?;
+    /// # Ok::<(), flight_group::fleet::FleetError>(())
+    /// ```
+    pub fn sentinels(mut self, addresses: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.target.sentinels = Some(addresses.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Trusts the authorities of this PEM file's contents, and not the system's, for `rediss://` addresses: for a server
+    /// whose certificate is signed by one's own. [`connect`](Self::connect) fails with
+    /// [`BadUrl`](FleetError::BadUrl) where it cannot be read.
+    #[cfg(any(feature = "redis-rustls", feature = "redis-native-tls"))]
+    pub fn tls_root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.target.certificates.root = Some(pem.into());
+        self
+    }
+
+    /// Shows the server this certificate (PEM), of which this is the key (PEM), for `rediss://` addresses.
+    #[cfg(any(feature = "redis-rustls", feature = "redis-native-tls"))]
+    pub fn tls_client_certificate(mut self, pem: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.target.certificates.client = Some((pem.into(), key.into()));
+        self
+    }
+
     /// Whether [`connect`](Self::connect) succeeds while the server is away. Groups then run locally until it
     /// is there; a wrong password shows only in [`Fleet::outage`]. Default `false`.
     pub fn allow_unreachable(mut self, allow: bool) -> Self {
@@ -191,7 +228,7 @@ impl FleetBuilder {
         check("command_timeout", self.command_timeout, answers)?;
         let pings = (Duration::from_millis(10), Duration::from_secs(60), "a duration from 10 ms to 1 minute");
         check("ping_interval", self.ping_interval, pings)?;
-        let address = Arc::new(Address::parse(&self.url, self.command_timeout)?);
+        let address = Arc::new(Address::parse(&self.target, self.command_timeout)?);
         let config = Arc::new(Config {
             address,
             prefix: self.prefix,

@@ -11,7 +11,7 @@ use super::per_process::PerProcess;
 use crate::error::Error;
 use crate::landing::{Landing, Role};
 use crate::sync::{Arc, Duration, Instant, after};
-use crate::{Group, Stats};
+use crate::{FlightInfo, Group, GroupBuilder, Stats};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::borrow::Borrow;
@@ -39,6 +39,18 @@ use std::hash::Hash;
 ///   anew, one of them leading.
 /// * A leader that is paused or cut off for longer than the time to live can overlap its successor. Its
 ///   [`fence`](FleetFlight::fence) is the smaller one.
+///
+/// Four of a [`Group`]'s verbs are not here, because a fleet could not keep their word:
+///
+/// * `forget` promises that the *next* caller starts anew. Callers in other processes board what is in the air there
+///   until a message has reached them, so the promise could be kept only by those who ask after it:
+///   [`fresh`](FleetCall::fresh), which needs no message.
+/// * `takeover_after` is a leader that is alive and stuck: switch [`renew`](FleetGroupBuilder::renew) off, and
+///   its time to live is what it has.
+/// * `wait` follows and never leads: whether there is a flight in the fleet takes as long to ask as to board it. A call
+///   whose closure returns an error does the same.
+/// * `spawn` and `work_many`: a thread of one's own that calls [`run`](FleetCall::run), and one call per key. Calls of
+///   many threads share their way to the server.
 ///
 /// ```no_run
 /// use flight_group::fleet::{Fleet, FleetGroup};
@@ -68,11 +80,23 @@ struct Inner<K, V, E> {
     share_failures: bool,
     refuse: bool,
     codec: Arc<dyn Codec<V, E>>,
+    local_settings: LocalSettings<K, V, E>,
     // A fork would copy flights whose leaders are threads of the parent.
     local: PerProcess<Local<K, V, E>>,
 }
 
 type Local<K, V, E> = Group<K, Arrived<V>, Grounded<E>>;
+type LocalBuilder<K, V, E> = GroupBuilder<K, Arrived<V>, Grounded<E>>;
+
+/// How the local group is built: in this process, and again in a forked child.
+struct LocalSettings<K, V, E> {
+    max_followers: usize,
+    timed: bool,
+    /// Set by a method that knows that keys can be printed.
+    debug_keys: Option<Setting<LocalBuilder<K, V, E>>>,
+}
+
+type Setting<B> = fn(B) -> B;
 
 /// A value, and where it was made.
 #[derive(Clone)]
@@ -123,10 +147,13 @@ impl Fleet {
             share_failures: true,
             refuse: false,
             codec: Arc::new(codec),
-            local: std::marker::PhantomData,
+            local: LocalSettings { max_followers: usize::MAX, timed: false, debug_keys: None },
         }
     }
 }
+
+/// What a server takes in one piece by default is 512 MiB; one that gets more closes the connection.
+const LARGEST: usize = 256 << 20;
 
 /// Options of a [`FleetGroup`]; made by [`Fleet::group_with`].
 #[must_use = "options do nothing until `build` is called"]
@@ -137,7 +164,7 @@ pub struct FleetGroupBuilder<K, V, E> {
     share_failures: bool,
     refuse: bool,
     codec: Arc<dyn Codec<V, E>>,
-    local: std::marker::PhantomData<fn() -> K>,
+    local: LocalSettings<K, V, E>,
 }
 
 impl<K, V, E> FleetGroupBuilder<K, V, E> {
@@ -156,7 +183,7 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
     }
 
     /// For how long a successful outcome is served to callers that come *after* its flight has ended. Default zero: a
-    /// group is no cache. A short window evens out processes that ask at almost the same time.
+    /// group is no cache; at most 12 hours. A short window evens out processes that ask at almost the same time.
     /// [`fresh`](FleetCall::fresh) calls are not served from it.
     pub fn reuse(mut self, window: Duration) -> Self {
         self.settings.reuse = window;
@@ -164,14 +191,15 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
     }
 
     /// How long an outcome somebody waited for can still be fetched by a follower that missed its message (it was
-    /// stopped, or its connection was). Default: the fleet's ttl.
+    /// stopped, or its connection was). 1 ms to 12 hours; default: the fleet's ttl.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.settings.linger = linger;
         self
     }
 
     /// The largest outcome, in bytes as encoded, that is shared; followers of a larger one run their own closure.
-    /// Default 1 MiB.
+    /// Default 1 MiB, at most 256 MiB; it has to cross the network within one
+    /// [`command_timeout`](super::FleetBuilder::command_timeout).
     pub fn max_result(mut self, bytes: usize) -> Self {
         self.settings.max_result = bytes;
         self
@@ -190,16 +218,46 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
         self
     }
 
+    /// How many threads of this process may wait for one key; a call beyond that returns
+    /// [`Error::Overloaded`] at once. Unlimited by default. As [`GroupBuilder::max_followers`].
+    pub fn max_followers(mut self, max_followers: usize) -> Self {
+        self.local.max_followers = max_followers;
+        self
+    }
+
+    /// Reads the clock at the start of every flight, so that [`flights`](FleetGroup::flights) tells every age. As
+    /// [`GroupBuilder::timed`].
+    pub fn timed(mut self) -> Self {
+        self.local.timed = true;
+        self
+    }
+
+    /// Lets reports of a [`Deadlock`](crate::Deadlock) print keys. As [`GroupBuilder::debug_keys`].
+    pub fn debug_keys(mut self) -> Self
+    where
+        K: fmt::Debug,
+    {
+        self.local.debug_keys = Some(GroupBuilder::debug_keys);
+        self
+    }
+
     /// Makes the group. Does not ask the server.
     ///
     /// # Errors
     ///
-    /// [`FleetError::BadOption`] for a time to live out of range.
+    /// [`FleetError::BadOption`] for a time or a size out of range.
     pub fn build(self) -> Result<FleetGroup<K, V, E>, FleetError>
     where
         K: Hash + Eq,
     {
         check("ttl", self.settings.ttl, TTL)?;
+        // What the server cannot set as an expiry it refuses in the middle of a landing.
+        check("reuse", self.settings.reuse, (Duration::ZERO, TTL.1, "a duration of at most 12 hours"))?;
+        check("linger", self.settings.linger, (Duration::from_millis(1), TTL.1, "a duration from 1 ms to 12 hours"))?;
+        if self.settings.max_result > LARGEST {
+            let found = self.settings.max_result.to_string();
+            return Err(FleetError::BadOption { option: "max_result", found, expected: "at most 268435456 bytes" });
+        }
         Ok(self.finish())
     }
 
@@ -207,7 +265,7 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
     where
         K: Hash + Eq,
     {
-        let local = PerProcess::new(local_group(&self.name));
+        let local = PerProcess::new(self.local.build(&self.name));
         FleetGroup {
             inner: Arc::new(Inner {
                 fleet: self.fleet,
@@ -216,14 +274,22 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
                 share_failures: self.share_failures,
                 refuse: self.refuse,
                 codec: self.codec,
+                local_settings: self.local,
                 local,
             }),
         }
     }
 }
 
-fn local_group<K: Hash + Eq, V, E>(name: &str) -> Local<K, V, E> {
-    Group::builder().name(name).build()
+impl<K: Hash + Eq, V, E> LocalSettings<K, V, E> {
+    fn build(&self, name: &str) -> Local<K, V, E> {
+        let builder = Group::builder().name(name).max_followers(self.max_followers);
+        let builder = if self.timed { builder.timed() } else { builder };
+        match self.debug_keys {
+            Some(debug_keys) => debug_keys(builder).build(),
+            None => builder.build(),
+        }
+    }
 }
 
 impl<K, V, E> FleetGroup<K, V, E>
@@ -275,8 +341,29 @@ where
         self.local().followers(key)
     }
 
+    /// How many keys have a flight in the air in this process: led here, or followed for all of its threads.
+    pub fn in_flight(&self) -> usize {
+        self.local().in_flight()
+    }
+
+    /// The flights of this process: what is stuck, since when, and how many of its threads wait for it. Those of others
+    /// are not seen. As [`Group::flights`].
+    ///
+    /// ```no_run
+    /// # let fleet = flight_group::fleet::Fleet::connect("redis://127.0.0.1/")?;
+    /// # let users: flight_group::fleet::FleetGroup<u64, String, String> = fleet.group("users");
+    /// for flight in users.flights() {
+    ///     println!("user {}: {} threads wait, since {:?}", flight.key, flight.followers, flight.age);
+    /// }
+    /// # Ok::<(), flight_group::fleet::FleetError>(())
+    /// ```
+    pub fn flights(&self) -> Vec<FlightInfo<K>> {
+        self.local().flights()
+    }
+
     fn local(&self) -> &Local<K, V, E> {
-        match self.inner.local.get(|_| Ok::<_, Infallible>(local_group(&self.inner.name))) {
+        let make = |_: &_| Ok::<_, Infallible>(self.inner.local_settings.build(&self.inner.name));
+        match self.inner.local.get(make) {
             Ok(local) => local,
             Err(never) => match never {},
         }

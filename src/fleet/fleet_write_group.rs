@@ -1,14 +1,14 @@
 //! Writes in the fleet: a call boards the next flight of its process, and one process at a time flies.
 
 use super::FleetError;
-use super::fleet::Fleet;
+use super::fleet::{Fleet, TTL, check};
 use super::keys::{Kind, Names};
 use super::lease::{Lease, Wish};
 use super::per_process::PerProcess;
 use crate::error::Error;
 use crate::landing::Landing;
 use crate::sync::{Arc, Duration, Instant, after};
-use crate::{Stats, WriteGroup};
+use crate::{FlightInfo, Stats, WriteGroup};
 use serde::Serialize;
 use std::borrow::Borrow;
 use std::convert::Infallible;
@@ -23,7 +23,9 @@ use std::hash::Hash;
 /// asking; so each caller's run starts after its call arrived (P3), and while the lease holds no two processes run one
 /// key (P1). The closure is given the lease: its [`fence`](Lease::fence) belongs into what is written.
 ///
-/// Writes never run without the lease: without a server they fail.
+/// Writes never run without the lease: without a server they fail. So there is no `write` that cannot; and no `wait`,
+/// `spawn` or `invalidates`: of other processes' writes and reads this one knows nothing until it asks. After a write read
+/// with [`fresh`](super::FleetCall::fresh).
 ///
 /// ```no_run
 /// use flight_group::Error;
@@ -48,6 +50,7 @@ struct Inner<K, V, E> {
     fleet: Fleet,
     name: String,
     ttl: Duration,
+    max_followers: usize,
     local: PerProcess<Local<K, V, E>>,
 }
 
@@ -64,19 +67,70 @@ enum Grounded<E> {
 impl Fleet {
     /// The write group `name` of this fleet. Groups of one name share their keys' leases.
     pub fn write_group<K: Hash + Eq, V, E>(&self, name: &str) -> FleetWriteGroup<K, V, E> {
-        FleetWriteGroup {
-            inner: Arc::new(Inner {
-                fleet: self.clone(),
-                name: name.to_owned(),
-                ttl: self.config().ttl,
-                local: PerProcess::new(local_group(name)),
-            }),
-        }
+        self.write_group_with(name).finish()
+    }
+
+    /// Options of a write group.
+    ///
+    /// ```no_run
+    /// use flight_group::fleet::{Fleet, FleetWriteGroup};
+    /// use std::time::Duration;
+    ///
+    /// # let fleet = Fleet::connect("redis://127.0.0.1/")?;
+    /// let orders: FleetWriteGroup<u64, (), String> =
+    ///     fleet.write_group_with("orders").ttl(Duration::from_secs(30)).max_followers(100).build()?;
+    /// # Ok::<(), flight_group::fleet::FleetError>(())
+    /// ```
+    pub fn write_group_with(&self, name: &str) -> FleetWriteGroupBuilder {
+        let ttl = self.config().ttl;
+        FleetWriteGroupBuilder { fleet: self.clone(), name: name.to_owned(), ttl, max_followers: usize::MAX }
     }
 }
 
-fn local_group<K: Hash + Eq, V, E>(name: &str) -> Local<K, V, E> {
-    WriteGroup::builder().name(name).build()
+/// Options of a [`FleetWriteGroup`]; made by [`Fleet::write_group_with`].
+#[derive(Debug, Clone)]
+#[must_use = "options do nothing until `build` is called"]
+pub struct FleetWriteGroupBuilder {
+    fleet: Fleet,
+    name: String,
+    ttl: Duration,
+    max_followers: usize,
+}
+
+impl FleetWriteGroupBuilder {
+    /// How long a key's lease lives without renewal: what a dead writer costs the next one at most. It is renewed for as
+    /// long as the closure runs. 50 ms to 12 hours; default: the fleet's.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How many threads of this process may wait for one key; a call beyond that returns [`Error::Overloaded`] at once.
+    /// Unlimited by default. As [`WriteGroupBuilder::max_followers`](crate::WriteGroupBuilder::max_followers).
+    pub fn max_followers(mut self, max_followers: usize) -> Self {
+        self.max_followers = max_followers;
+        self
+    }
+
+    /// Makes the group. Does not ask the server.
+    ///
+    /// # Errors
+    ///
+    /// [`FleetError::BadOption`] for a time to live out of range.
+    pub fn build<K: Hash + Eq, V, E>(self) -> Result<FleetWriteGroup<K, V, E>, FleetError> {
+        check("ttl", self.ttl, TTL)?;
+        Ok(self.finish())
+    }
+
+    fn finish<K: Hash + Eq, V, E>(self) -> FleetWriteGroup<K, V, E> {
+        let Self { fleet, name, ttl, max_followers } = self;
+        let local = PerProcess::new(local_group(&name, max_followers));
+        FleetWriteGroup { inner: Arc::new(Inner { fleet, name, ttl, max_followers, local }) }
+    }
+}
+
+fn local_group<K: Hash + Eq, V, E>(name: &str, max_followers: usize) -> Local<K, V, E> {
+    WriteGroup::builder().name(name).max_followers(max_followers).build()
 }
 
 impl<K, V, E> FleetWriteGroup<K, V, E>
@@ -124,8 +178,19 @@ where
         self.local().followers(key)
     }
 
+    /// How many keys have a run in the air in this process, or wait for their lease.
+    pub fn in_flight(&self) -> usize {
+        self.local().in_flight()
+    }
+
+    /// The runs of this process, those included that wait for their lease. As [`WriteGroup::flights`].
+    pub fn flights(&self) -> Vec<FlightInfo<K>> {
+        self.local().flights()
+    }
+
     fn local(&self) -> &Local<K, V, E> {
-        match self.inner.local.get(|_| Ok::<_, Infallible>(local_group(&self.inner.name))) {
+        let make = |_: &_| Ok::<_, Infallible>(local_group(&self.inner.name, self.inner.max_followers));
+        match self.inner.local.get(make) {
             Ok(local) => local,
             Err(never) => match never {},
         }

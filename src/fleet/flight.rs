@@ -200,7 +200,7 @@ impl Flight {
     pub(crate) fn land(mut self, shared: Shared) -> Finishing {
         self.landed = true;
         self.core.keeper.remove(self.kept);
-        self.held.end();
+        drop(self.held.end());
         let (request, kind) = match shared {
             Shared::Nothing => (release(&self.names, &self.held.token), Landing::Released),
             Shared::Outcome { sealed, reusable } => {
@@ -228,7 +228,7 @@ impl Drop for Flight {
     fn drop(&mut self) {
         if !self.landed {
             self.core.keeper.remove(self.kept);
-            self.held.end();
+            drop(self.held.end());
             self.core.commander.post(release(&self.names, &self.held.token), self.held.deadline());
         }
     }

@@ -80,21 +80,15 @@ impl Held {
         Some(std::mem::take(&mut state.on_lost))
     }
 
-    /// The holder ends it. `false` where it had been lost before.
-    pub(crate) fn end(&self) -> bool {
-        let dropped;
-        let holding = {
-            let mut state = self.state.lock();
-            dropped = std::mem::take(&mut state.on_lost);
-            let holding = state.phase == Phase::Holding;
-            if holding {
-                state.phase = Phase::Ended;
-            }
-            holding
-        };
-        // The user's: not under the lock.
-        drop(dropped);
-        holding
+    /// The holder ends it. Returns the callbacks, which are the user's: to be dropped last, when nothing is left to do
+    /// that a panic of theirs could prevent.
+    #[must_use = "what is the user's is dropped last"]
+    pub(crate) fn end(&self) -> Vec<OnLost> {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Holding {
+            state.phase = Phase::Ended;
+        }
+        std::mem::take(&mut state.on_lost)
     }
 
     /// Keeps `callback` for the loss; hands it back where that has happened, to be run at once.
@@ -136,7 +130,8 @@ mod tests {
         assert!(held.is_lost());
         assert_eq!(held.remaining(), Duration::ZERO);
         assert!(held.on_lost(Box::new(|| ())).is_some(), "too late to keep: run it now");
-        assert!(!held.end());
+        assert!(held.end().is_empty());
+        assert!(held.is_lost(), "still");
     }
 
     #[test]
@@ -150,7 +145,8 @@ mod tests {
     #[test]
     fn what_its_holder_ended_cannot_be_lost() {
         let held = held(Duration::from_secs(60));
-        assert!(held.end());
+        assert!(held.on_lost(Box::new(|| ())).is_none());
+        assert_eq!(held.end().len(), 1);
         assert!(held.lose().is_none());
         assert!(held.prolong(Moment::now()).is_none());
     }

@@ -191,6 +191,9 @@ fn release(names: &Names, token: &Token) -> Request {
 
 /// The right to do something alone in the fleet, for as long as it is held: a guard, released on drop.
 ///
+/// Dropping it blocks for one round trip, as [`release`](Self::release) does; where the server does not answer, for
+/// three [command timeouts](super::FleetBuilder::command_timeout) at most, and not at all in an outage that is known.
+///
 /// **While the lease holds**, nobody else has it. A holder that is paused or cut off from Redis for longer than the
 /// time to live loses it without noticing in time, and no lock service can prevent that. So give
 /// [`fence`](Self::fence) to whatever the lease protects, and let that refuse a smaller one:
@@ -261,14 +264,16 @@ impl Lease {
 
     /// Calls `callback` when the lease is lost before it is released; at once, on this thread, if it is already.
     ///
-    /// Otherwise it runs on a thread of the crate's own; a panic in it ends there.
+    /// Otherwise it runs on a thread of the crate's own, at the latest three command timeouts after
+    /// [`is_lost`](Self::is_lost) has become true; a panic in it ends there. Never called after a release.
     pub fn on_lost(&self, callback: impl FnOnce() + Send + 'static) {
         if let Some(callback) = self.held.on_lost(Box::new(callback)) {
             callback();
         }
     }
 
-    /// Releases the lease, and says whether it held until now. Blocks for one round trip.
+    /// Releases the lease, and says whether it held until now. Blocks for one round trip; where the server does not
+    /// answer, for three command timeouts at most.
     ///
     /// # Errors
     ///
@@ -289,7 +294,8 @@ impl Lease {
             return Err(FleetError::Lost);
         }
         self.core.keeper.remove(self.kept);
-        self.held.end();
+        // Dropped when all is done: a callback whose drop panics must not keep the lease.
+        let _callbacks = self.held.end();
         let request = release(&self.names, &self.held.token);
         let ticket = self.core.commander.queue(request, Some(self.held.deadline()));
         match self.core.commander.wait(ticket, None) {

@@ -10,6 +10,7 @@
 //!
 //! What is guaranteed, what cannot be, and what to give your Redis: [`docs::fleet`](crate::docs::fleet).
 
+mod address;
 mod breaker;
 mod clock;
 mod codec;
@@ -42,6 +43,6 @@ pub use codec::{Codec, Json, JsonValues, Raw};
 pub use error::FleetError;
 pub use fleet::{Fleet, FleetBuilder};
 pub use fleet_group::{FleetCall, FleetFlight, FleetGroup, FleetGroupBuilder};
-pub use fleet_write_group::{FleetWriteCall, FleetWriteGroup};
+pub use fleet_write_group::{FleetWriteCall, FleetWriteGroup, FleetWriteGroupBuilder};
 pub use lease::{Lease, LeaseBuilder};
 pub use stats::FleetStats;

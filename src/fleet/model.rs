@@ -105,7 +105,7 @@ fn request(name: &str) -> Request {
 
 /// A commander and its thread; `patience` is its command timeout.
 fn commander(server: &Arc<Server>, patience: Duration) -> (Arc<Commander>, thread::JoinHandle<()>) {
-    let commander = Arc::new(Commander::new(Arc::new(Connector(Arc::clone(server))), patience, None));
+    let commander = Arc::new(Commander::new(Arc::new(Connector(Arc::clone(server))), patience));
     let own = Arc::clone(&commander);
     (commander, thread::spawn(move || own.run()))
 }
@@ -217,6 +217,28 @@ fn a_server_that_refuses_for_a_while_strands_nobody_and_gets_every_promise() {
         }
         commander.stop();
         own.join().unwrap();
+    });
+}
+
+/// The last handle may go while the keeper still talks to the server.
+#[test]
+fn the_commander_ends_though_somebody_is_talking() {
+    explore(|| {
+        let server = Arc::new(Server::default());
+        let (commander, own) = commander(&server, FOR_EVER);
+        let keeper = {
+            let commander = Arc::clone(&commander);
+            thread::spawn(move || match commander.call(request("renew"), None) {
+                Ok(answer) => assert_eq!(answer.value, Value::SimpleString("renew".into())),
+                Err(failure) => assert!(failure.error.is_unavailable()),
+            })
+        };
+        commander.stop();
+        own.join().unwrap();
+        keeper.join().unwrap();
+        // Nobody is there to connect or to send: refused, and not left waiting.
+        let late = commander.call(request("late"), None);
+        assert!(late.is_ok() || late.is_err_and(|failure| failure.error.is_unavailable()));
     });
 }
 

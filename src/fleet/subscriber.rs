@@ -5,13 +5,14 @@
 //! after each replacement every waiter is told that messages may have been lost, and asks once.
 
 use super::FleetError;
+use super::address::Address;
 use super::mailbox::{Mail, Mailroom};
-use super::wire::Address;
 use crate::engine::panics::caught;
-use crate::sync::{Arc, Condvar, Duration, Mutex, after, wait_until};
+use crate::sync::{Arc, Condvar, Duration, Instant, Mutex, after, wait_until};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const GOODBYE: Duration = Duration::from_millis(1);
 
 /// What the thread and its owner tell each other.
 #[derive(Default)]
@@ -30,17 +31,19 @@ struct State {
 }
 
 impl Subscriber {
-    /// Waits for the first subscription, or the first failure.
-    pub(crate) fn wait_ready(&self) -> Result<(), FleetError> {
+    /// Waits for the first subscription, or the first failure; `None` when `deadline` has passed before either.
+    pub(crate) fn wait_ready(&self, deadline: Option<Instant>) -> Option<Result<(), FleetError>> {
         let mut state = self.state.lock();
         loop {
             if state.subscriptions > 0 {
-                return Ok(());
+                return Some(Ok(()));
             }
             if let Some(failure) = &state.failure {
-                return Err(failure.clone());
+                return Some(Err(failure.clone()));
             }
-            self.bell.wait(&mut state);
+            if wait_until(&self.bell, &mut state, deadline) && state.subscriptions == 0 && state.failure.is_none() {
+                return None;
+            }
         }
     }
 
@@ -96,7 +99,10 @@ impl Subscriber {
             state.failure = None;
             self.bell.notify_all();
         }
-        while !self.stopped() {
+        let ended = loop {
+            if self.stopped() {
+                break Ok(());
+            }
             match channel.get_message() {
                 Ok(message) => {
                     if let Some((token, mail)) = Mail::parse(message.get_payload_bytes()) {
@@ -105,11 +111,16 @@ impl Subscriber {
                 }
                 // Silence. The parser keeps what it has read of a message, so a pause in its middle does no harm.
                 Err(error) if error.is_timeout() => {
-                    channel.ping::<redis::Value>().map_err(|error| address.explain(&error))?;
+                    if let Err(error) = channel.ping::<redis::Value>() {
+                        break Err(address.explain(&error));
+                    }
                 }
-                Err(error) => return Err(address.explain(&error)),
+                Err(error) => break Err(address.explain(&error)),
             }
-        }
-        Ok(())
+        };
+        // The driver's goodbye waits for an answer, which a dead connection does not give: waiters would hear of the
+        // loss that much later.
+        let _ = channel.set_read_timeout(Some(GOODBYE));
+        ended
     }
 }

@@ -1,7 +1,7 @@
 //! Real processes: this binary again, with a role.
 
-use crate::support::{Log, wait};
-use flight_group::fleet::{Fleet, FleetGroup, Json};
+use crate::support::{Log, patient, wait};
+use flight_group::fleet::{Fleet, FleetFlight, FleetGroup, Json};
 use redis::Script;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashMap;
@@ -36,7 +36,15 @@ pub(crate) struct Orders {
 
 impl Process {
     pub(crate) fn start(orders: &Orders, log: &Log) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
+        Self::start_within(&[], orders, log)
+    }
+
+    /// Started by other means, such as `ip netns exec NAME`.
+    pub(crate) fn start_within(within: &[&str], orders: &Orders, log: &Log) -> Self {
+        let this = std::env::current_exe().unwrap();
+        let mut words = within.iter().map(std::ffi::OsStr::new).chain([this.as_os_str()]);
+        let child = Command::new(words.next().unwrap())
+            .args(words)
             .args(["children::entry", "--exact", "--nocapture", "--test-threads=1"])
             .env(ROLE, orders.role)
             .env("URL", &orders.url)
@@ -91,7 +99,7 @@ fn entry() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let text = |name: &str| std::env::var(name).unwrap();
     let number = |name: &str| text(name).parse::<u64>().unwrap();
-    let fleet = Fleet::builder(&text("URL")).ttl(Duration::from_millis(number("TTL"))).connect().unwrap();
+    let fleet = patient(&text("URL")).ttl(Duration::from_millis(number("TTL"))).connect().unwrap();
     let log = Log::open(text("LOG").as_ref());
     let work = Duration::from_micros(number("WORK"));
     let stop = AtomicBool::new(false);
@@ -136,6 +144,7 @@ fn flights(fleet: &Fleet, log: &Log, keys: u32, threads: usize, work: Duration, 
                         // The work itself: it takes time, and that is all it does.
                         std::thread::sleep(work);
                         log.put("end", &key.to_string(), fence);
+                        own_up(log, &key.to_string(), flight);
                         Ok(fence)
                     });
                     log.put("return", &key.to_string(), landing.unwrap().value);
@@ -143,6 +152,14 @@ fn flights(fleet: &Fleet, log: &Log, keys: u32, threads: usize, work: Duration, 
             });
         }
     });
+}
+
+/// Says whether the record was lost when the execution had ended, as on a machine that stood still for so long: then, and
+/// only then, the next one may have begun before that.
+fn own_up(log: &Log, key: &str, flight: &FleetFlight) {
+    if flight.is_lost() {
+        log.put("overdue", key, flight.fence().unwrap());
+    }
 }
 
 /// One call for key 1, which works until it is stopped; what came of it is logged.
@@ -156,6 +173,7 @@ fn once(fleet: &Fleet, log: &Log, stopped: &(impl Fn() -> bool + Sync)) {
             log.put("start", "1", fence);
             wait::until("told to go on", stopped);
             log.put("end", "1", fence);
+            own_up(log, "1", flight);
             Ok(fence)
         })
         .unwrap();

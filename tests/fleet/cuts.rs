@@ -1,16 +1,17 @@
 //! What happens to a call when the network loses part of the conversation.
 
 use crate::support::proxy::{Damage, Proxy};
-use crate::support::{Server, until, watched};
+use crate::support::{Server, eventually, patient, until, watched};
+use flight_group::Role;
 use flight_group::fleet::{Fleet, FleetError, FleetGroup};
-use flight_group::{Error, Role};
 use redis::Commands;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 type Group = FleetGroup<u32, u32, String>;
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 struct Cut {
     server: Server,
@@ -21,22 +22,13 @@ struct Cut {
 }
 
 impl Cut {
-    fn start() -> Self {
-        Self::with(Duration::from_millis(1500), Duration::from_millis(250))
-    }
-
-    fn with(ttl: Duration, command_timeout: Duration) -> Self {
+    /// What is lost is found out after `silence`; nothing else runs out.
+    fn start(silence: Duration) -> Self {
         let server = Server::start();
         let proxy = Proxy::to(server.port());
-        let fleet = |url: &str| {
-            Fleet::builder(url)
-                .ttl(ttl)
-                .command_timeout(command_timeout)
-                .ping_interval(Duration::from_millis(100))
-                .connect()
-                .unwrap()
-        };
-        let (behind, direct) = (fleet(&proxy.url()), fleet(&server.url()));
+        let behind = patient(&proxy.url()).command_timeout(silence).ping_interval(silence);
+        let behind = eventually("it has connected", || behind.clone().connect());
+        let direct = patient(&server.url()).connect().unwrap();
         Self { server, proxy, behind, direct }
     }
 
@@ -46,13 +38,19 @@ impl Cut {
     }
 }
 
+/// Long enough for a busy machine to answer in, and short enough to wait for: it is what noticing a stall takes.
+const SILENCE: Duration = Duration::from_secs(4);
+/// Where no wait is to end by itself.
+const NEVER: Duration = Duration::from_secs(60);
+
 const RECORD: &str = "{flight:g:g:1}:f";
 
 #[test]
 fn a_join_whose_answer_was_lost_still_leads() {
     watched("lost JOIN", || {
         for damage in [Damage::Swallow, Damage::Cut(1), Damage::Cut(9), Damage::Stall(9)] {
-            let cut = Cut::start();
+            // A real server's answer: lost, cut off after so many bytes, or stuck after so many.
+            let cut = Cut::start(SILENCE);
             let group: Group = cut.behind.group("g");
             // The scripts are known by then, so that the next request is answered in one piece.
             assert_eq!(group.try_work(&2, || Ok(2)), Ok(2));
@@ -67,11 +65,41 @@ fn a_join_whose_answer_was_lost_still_leads() {
     });
 }
 
+/// The outcome and the answer that says that there will be one come over different connections.
+#[test]
+fn an_outcome_that_overtakes_the_answer_to_the_question_is_kept() {
+    watched("overtaken JOIN", || {
+        let cut = Cut::start(NEVER);
+        let (leads, follows): (Group, Group) = (cut.direct.group("g"), cut.behind.group("g"));
+        std::thread::scope(|s| {
+            let (started, start) = mpsc::channel();
+            let (cut, leads) = (&cut, &leads);
+            let leader = s.spawn(move || {
+                leads.try_work(&1, || {
+                    started.send(()).unwrap();
+                    until("the other follows", || cut.registered() == 1);
+                    Ok(12_345_678)
+                })
+            });
+            start.recv_timeout(LONG).unwrap();
+            cut.proxy.trap(RECORD, Damage::Hold);
+            cut.proxy.watch("12345678");
+            let follower = s.spawn(|| follows.call(&1).timeout(LONG).run(|| Ok(2)));
+            assert_eq!(leader.join().unwrap(), Ok(12_345_678));
+            until("the outcome has overtaken the answer", || cut.proxy.has_passed());
+            cut.proxy.release();
+            assert_eq!(follower.join().unwrap().unwrap().value, 12_345_678);
+        });
+        let stats = cut.behind.stats();
+        assert_eq!((stats.followed_inline, stats.followed_polled, stats.led), (1, 0, 0), "it had no need to ask again");
+    });
+}
+
 #[test]
 fn a_landing_whose_answer_was_lost_is_neither_stale_nor_late() {
     watched("lost FINISH", || {
         for damage in [Damage::Swallow, Damage::Cut(3), Damage::Stall(3)] {
-            let cut = Cut::start();
+            let cut = Cut::start(SILENCE);
             let (group, other): (Group, Group) = (cut.behind.group("g"), cut.direct.group("g"));
             assert_eq!(group.try_work(&2, || Ok(2)), Ok(2));
             std::thread::scope(|s| {
@@ -99,7 +127,7 @@ fn a_landing_whose_answer_was_lost_is_neither_stale_nor_late() {
 #[test]
 fn an_acquire_whose_answer_was_lost_holds_and_a_release_frees() {
     watched("lost ACQUIRE", || {
-        let cut = Cut::start();
+        let cut = Cut::start(SILENCE);
         drop(cut.behind.lease("other").acquire().unwrap());
         cut.proxy.trap("{flight:l:l}:f", Damage::Swallow);
         let lease = cut.behind.lease("l").acquire().unwrap();
@@ -115,8 +143,9 @@ fn an_acquire_whose_answer_was_lost_holds_and_a_release_frees() {
 #[test]
 fn a_holder_cut_off_loses_its_lease_in_time_and_knows() {
     watched("network cut", || {
-        let cut = Cut::start();
-        let lease = cut.behind.lease("l").acquire().unwrap();
+        let cut = Cut::start(Duration::from_millis(250));
+        let lease =
+            eventually("it holds the lease", || cut.behind.lease("l").ttl(Duration::from_millis(1500)).acquire());
         let (lost, told) = mpsc::channel();
         lease.on_lost(move || lost.send(()).unwrap());
         cut.proxy.freeze();
@@ -142,7 +171,7 @@ fn a_holder_cut_off_loses_its_lease_in_time_and_knows() {
 fn a_follower_cut_off_gets_the_outcome_when_it_is_back() {
     watched("follower cut off", || {
         // Longer than any cut on a busy machine: who gives the server up flies alone, which is another test.
-        let cut = Cut::with(Duration::from_secs(300), Duration::from_secs(30));
+        let cut = Cut::start(NEVER);
         let (leads, follows): (Group, Group) = (cut.direct.group("g"), cut.behind.group("g"));
         std::thread::scope(|s| {
             let (started, start) = mpsc::channel();
@@ -178,9 +207,10 @@ fn a_failover_that_lost_the_write_still_gives_a_greater_fence() {
     watched("failover", || {
         let (primary, promoted) = (Server::start(), Server::start());
         let proxy = Proxy::to(primary.port());
-        let fleet = |ttl| Fleet::builder(&proxy.url()).ttl(ttl).connect().unwrap();
-        let (one, other) = (fleet(Duration::from_millis(1500)), fleet(Duration::from_millis(1500)));
-        let first = one.lease("l").acquire().unwrap();
+        let fleet = || patient(&proxy.url()).connect().unwrap();
+        let (one, other) = (fleet(), fleet());
+        // Notices at its next renewal that it is not known any more.
+        let first = one.lease("l").ttl(Duration::from_millis(1500)).acquire().unwrap();
         let (lost, told) = mpsc::channel();
         first.on_lost(move || lost.send(()).unwrap());
         proxy.retarget(promoted.port());
@@ -204,32 +234,29 @@ fn connections_closed_under_load_cost_no_call() {
     watched("closed connections", || {
         let server = Server::start();
         let proxy = Proxy::to(server.port());
-        let fleet = Fleet::connect(&proxy.url()).unwrap();
+        let fleet = patient(&proxy.url()).connect().unwrap();
         let group: Group = fleet.group("g");
+        let (stop, calls) = (AtomicBool::new(false), AtomicU32::new(0));
         std::thread::scope(|s| {
-            let calls: Vec<_> = (0..6)
-                .map(|n| {
-                    let group = &group;
-                    s.spawn(move || {
-                        for round in 0..200 {
-                            let outcome = group.try_work(&(n % 3), || Ok(round));
-                            assert!(matches!(outcome, Ok(_) | Err(Error::TimedOut)), "{outcome:?}");
-                        }
-                    })
-                })
-                .collect();
-            while !calls.iter().all(|call| call.is_finished()) {
-                let before = fleet.stats().reconnects;
-                proxy.cut();
-                until("it has reconnected, or all is done", || {
-                    fleet.stats().reconnects > before || calls.iter().all(|call| call.is_finished())
+            for n in 0..6 {
+                let (group, stop, calls) = (&group, &stop, &calls);
+                s.spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        let round = calls.fetch_add(1, Ordering::Relaxed);
+                        let outcome = group.try_work(&(n % 3), || Ok(round));
+                        assert!(outcome.is_ok(), "{outcome:?}");
+                    }
                 });
             }
-            for call in calls {
-                call.join().unwrap();
+            for _ in 0..10 {
+                let (before, made) = (fleet.stats().reconnects, calls.load(Ordering::Relaxed));
+                proxy.cut();
+                until("it has reconnected, and calls go on", || {
+                    fleet.stats().reconnects > before && calls.load(Ordering::Relaxed) > made + 20
+                });
             }
+            stop.store(true, Ordering::Relaxed);
         });
-        assert!(fleet.stats().reconnects > 0);
         until("no record is left behind", || server.keys().iter().all(|key| key.ends_with(":c")));
     });
 }

@@ -12,7 +12,7 @@ fn a_forked_child_flies_for_itself_and_leaves_its_parents_leases_alone() {
         let orders = Orders {
             role: "fork",
             url: server.url(),
-            ttl: Duration::from_secs(5),
+            ttl: Duration::from_secs(300),
             keys: 1,
             threads: 1,
             work: Duration::ZERO,

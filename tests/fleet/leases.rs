@@ -1,16 +1,16 @@
 //! Leases of one process: the guard, its queue, its end.
 
-use crate::support::{Server, until, watched};
+use crate::support::{Server, patient, until, until_renewed, watched};
 use flight_group::fleet::{Fleet, FleetError, Lease};
 use redis::Commands;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 fn fleet(server: &Server) -> Fleet {
-    Fleet::connect(&server.url()).unwrap()
+    patient(&server.url()).connect().unwrap()
 }
 
 #[test]
@@ -21,6 +21,8 @@ fn one_holds_the_other_waits_and_a_drop_hands_over() {
         let first = one.lease("l").acquire().unwrap();
         assert!(other.lease("l").try_acquire().unwrap().is_none());
         assert!(matches!(other.lease("l").acquire_timeout(Duration::from_millis(30)), Err(FleetError::TimedOut)));
+        let mut raw = server.raw();
+        until("its place is given up", || raw.zcard::<_, u64>("{flight:l:l}:q").unwrap() == 0);
         let fence = first.fence();
         std::thread::scope(|s| {
             let waiter = s.spawn(|| other.lease("l").acquire_timeout(LONG).unwrap().fence());
@@ -62,16 +64,16 @@ fn threads_take_turns_in_the_order_they_came() {
 fn a_lease_is_renewed_for_as_long_as_it_is_held() {
     watched("renewal", || {
         let server = Server::start();
-        let fleet = Fleet::builder(&server.url()).ttl(Duration::from_secs(1)).connect().unwrap();
+        let fleet = patient(&server.url()).ttl(Duration::from_secs(3)).connect().unwrap();
         let lease = fleet.lease("l").acquire().unwrap();
         let mut raw = server.raw();
         let mut before: i64 = raw.pttl("{flight:l:l}:f").unwrap();
         let mut renewals = 0;
-        until("it has been renewed seven times, over twice its time to live", || {
+        until("it has been renewed four times, over more than its time to live", || {
             let left: i64 = raw.pttl("{flight:l:l}:f").unwrap();
             renewals += usize::from(left > before);
             before = left;
-            renewals == 7
+            renewals == 4
         });
         assert!(!lease.is_lost());
         lease.release().unwrap();
@@ -101,7 +103,7 @@ fn without_renewal_it_ends_by_itself_and_says_so() {
 fn a_loss_is_told_once_and_a_panic_in_the_callback_stays_there() {
     watched("loss", || {
         let server = Server::start();
-        let fleet = Fleet::builder(&server.url()).ttl(Duration::from_millis(300)).connect().unwrap();
+        let fleet = patient(&server.url()).ttl(Duration::from_millis(300)).connect().unwrap();
         let lease = fleet.lease("l").acquire().unwrap();
         let told = Arc::new(AtomicUsize::new(0));
         lease.on_lost(|| panic!("a callback that panics (expected in this test's output)"));
@@ -115,9 +117,45 @@ fn a_loss_is_told_once_and_a_panic_in_the_callback_stays_there() {
         assert_eq!(told.load(Ordering::SeqCst), 2, "too late to keep: run at once");
         assert_eq!(lease.release(), Err(FleetError::Lost));
         // The keeper lives on.
-        let next = fleet.lease("l").acquire().unwrap();
+        let next = fleet.lease("l").ttl(LONG).acquire().unwrap();
         assert_eq!(fleet.holding(), 1);
         next.release().unwrap();
+    });
+}
+
+/// One script call renews many records: what somebody did to one of them must not cost the others theirs.
+#[test]
+fn a_record_that_was_overwritten_costs_no_other_lease() {
+    watched("overwritten", || {
+        let server = Server::start();
+        let fleet = patient(&server.url()).ttl(Duration::from_secs(3)).connect().unwrap();
+        let (broken, whole) = (fleet.lease("broken").acquire().unwrap(), fleet.lease("whole").acquire().unwrap());
+        let _: () = server.raw().set("{flight:l:broken}:f", "not a lease").unwrap();
+        until("the loss of the one is noticed", || broken.is_lost());
+        until_renewed(&whole);
+        assert_eq!(fleet.stats().leases_lost, 1);
+        assert_eq!(whole.release(), Ok(()));
+    });
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a drop that panics (expected in this test's output)");
+    }
+}
+
+#[test]
+fn a_callback_whose_drop_panics_keeps_no_lease() {
+    watched("drop bomb", || {
+        let server = Server::start();
+        let fleet = fleet(&server);
+        let lease = fleet.lease("l").acquire().unwrap();
+        let bomb = Bomb;
+        lease.on_lost(move || drop(bomb));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lease.release())).is_err());
+        assert!(fleet.lease("l").try_acquire().unwrap().is_some(), "it was released all the same");
     });
 }
 
@@ -139,7 +177,7 @@ fn releasing_never_frees_what_somebody_else_holds() {
 fn renewals_and_releases_race_without_a_false_loss() {
     watched("renew against release", || {
         let server = Server::start();
-        let fleet = Fleet::builder(&server.url()).ttl(Duration::from_millis(50)).connect().unwrap();
+        let fleet = patient(&server.url()).ttl(Duration::from_millis(50)).connect().unwrap();
         // A time to live this short is renewed every 17 ms: many releases meet a renewal on its way.
         let rounds = AtomicUsize::new(0);
         std::thread::scope(|s| {
@@ -148,7 +186,7 @@ fn renewals_and_releases_race_without_a_false_loss() {
                 s.spawn(move || {
                     let name = format!("l{n}");
                     while rounds.fetch_add(1, Ordering::Relaxed) < 4000 {
-                        let lease = fleet.lease(&name).ttl(Duration::from_secs(10)).acquire().unwrap();
+                        let lease = fleet.lease(&name).ttl(LONG).acquire().unwrap();
                         let quick = fleet.lease(&format!("q{n}")).acquire().unwrap();
                         // A noisy machine may truly lose the quick one; the other never.
                         drop(quick);
@@ -158,7 +196,8 @@ fn renewals_and_releases_race_without_a_false_loss() {
             }
         });
         assert_eq!(fleet.holding(), 0);
-        assert!(server.keys().iter().all(|key| key.ends_with(":c")), "{:?}", server.keys());
+        // A quick one that was lost ends by itself.
+        until("nothing is left", || server.keys().iter().all(|key| key.ends_with(":c")));
     });
 }
 
@@ -166,7 +205,7 @@ fn renewals_and_releases_race_without_a_false_loss() {
 fn ten_thousand_leases_have_one_keeper() {
     watched("ten thousand leases", || {
         let server = Server::start();
-        let fleet = Fleet::builder(&server.url()).ttl(Duration::from_secs(3)).connect().unwrap();
+        let fleet = patient(&server.url()).ttl(Duration::from_secs(15)).connect().unwrap();
         let threads = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
         let before = threads();
         let leases: Mutex<Vec<Lease>> = Mutex::default();
@@ -183,18 +222,19 @@ fn ten_thousand_leases_have_one_keeper() {
         });
         let leases = leases.into_inner().unwrap();
         assert_eq!(fleet.holding(), 10_000);
-        // Other tests of this binary start and end threads of theirs at the same time.
-        assert!(threads() < before + 100, "no thread per lease");
-        // Every one of them is renewed: no record is older than what one renewal interval leaves.
+        // Other tests of this binary start and end threads of theirs at the same time; a thread per lease, or one for
+        // a few of them, would be far more.
+        assert!(threads() < before + 1000, "no thread per lease");
         let mut raw = server.raw();
-        let mut seen = std::collections::HashSet::new();
+        let mut least: Vec<Duration> = leases.iter().map(Lease::remaining).collect();
+        let mut renewed = vec![false; leases.len()];
         until("each has been renewed after all were taken", || {
             for (n, lease) in leases.iter().enumerate() {
-                if lease.remaining() > Duration::from_millis(2500) {
-                    seen.insert(n);
-                }
+                let left = lease.remaining();
+                renewed[n] |= left > least[n];
+                least[n] = left;
             }
-            seen.len() == leases.len()
+            renewed.iter().all(|renewed| *renewed)
         });
         assert!(leases.iter().all(|lease| !lease.is_lost()));
         assert!(raw.pttl::<_, i64>("{flight:l:l0-0}:f").unwrap() > 0);

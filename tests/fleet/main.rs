@@ -1,6 +1,7 @@
 //! The fleet on a real `redis-server`, started by the tests themselves; its scenarios with real processes.
 #![cfg(unix)]
 
+mod cable;
 mod children;
 mod cuts;
 mod forks;
@@ -10,5 +11,8 @@ mod outages;
 mod processes;
 mod refusals;
 mod scripts;
+mod sentinels;
 mod support;
+#[cfg(any(feature = "redis-rustls", feature = "redis-native-tls"))]
+mod tls;
 mod writes;

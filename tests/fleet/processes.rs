@@ -1,21 +1,21 @@
 //! Several processes, some of which die or stand still.
 
 use crate::children::{Orders, Process};
-use crate::support::{Log, Server, until, watched};
+use crate::support::{Log, Monitor, Server, until, watched};
 use redis::Commands;
 use rustix::process::Signal;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 fn orders(server: &Server, role: &'static str) -> Orders {
-    Orders { role, url: server.url(), ttl: Duration::from_secs(1), keys: 1, threads: 1, work: Duration::from_millis(2) }
+    Orders { role, url: server.url(), ttl: Duration::from_secs(3), keys: 1, threads: 1, work: Duration::from_millis(2) }
 }
 
 #[test]
 fn processes_times_keys_without_an_overlap() {
     watched("processes and keys", || {
         let (server, log) = (Server::start(), Log::create());
-        let orders = Orders { keys: 4, threads: 4, ttl: Duration::from_secs(5), ..orders(&server, "flights") };
+        let orders = Orders { keys: 4, threads: 4, ttl: Duration::from_secs(300), ..orders(&server, "flights") };
         let processes: Vec<_> = (0..4).map(|_| Process::start(&orders, &log)).collect();
         until("there is enough to judge", || log.count("return") >= 3000);
         processes.into_iter().for_each(Process::finish);
@@ -32,7 +32,8 @@ fn processes_times_keys_without_an_overlap() {
 fn a_killed_leader_is_followed_by_exactly_one() {
     watched("kill -9", || {
         let (server, log) = (Server::start(), Log::create());
-        let orders = Orders { work: Duration::from_millis(30), ..orders(&server, "flights") };
+        let orders =
+            Orders { ttl: Duration::from_secs(2), work: Duration::from_millis(30), ..orders(&server, "flights") };
         let mut processes: Vec<_> = (0..3).map(|_| Process::start(&orders, &log)).collect();
         let mut killed = HashMap::new();
         for _ in 0..5 {
@@ -103,7 +104,7 @@ fn a_follower_whose_output_buffer_overflowed_fetches_the_outcome() {
     watched("output buffer", || {
         let server = Server::with(&["--client-output-buffer-limit", "pubsub 1mb 0 0"]);
         let log = Log::create();
-        let orders = Orders { ttl: Duration::from_secs(20), ..orders(&server, "once") };
+        let orders = Orders { ttl: Duration::from_secs(300), ..orders(&server, "once") };
         let first = Process::start(&orders, &log);
         until("the first leads", || log.count("start") == 1);
         let mut raw = server.raw();
@@ -141,11 +142,11 @@ fn work_may_take_many_times_the_time_to_live() {
         let second = Process::start(&orders, &log);
         let mut raw = server.raw();
         let (mut before, mut renewals) = (0, 0);
-        until("the record has been renewed seven times, over twice its time to live", || {
+        until("the record has been renewed four times, over more than its time to live", || {
             let left: i64 = raw.pttl("{flight:g:g:1}:f").unwrap();
             renewals += usize::from(left > before);
             before = left;
-            renewals >= 7
+            renewals >= 4
         });
         first.finish();
         until("both have the outcome", || log.count("landed") == 2);
@@ -178,37 +179,52 @@ fn every_stale_write_is_refused_by_the_fence() {
     });
 }
 
-/// The fairness of a queue: in any window in which all take part, nobody gets more turns than another.
+/// First come, first served, as the server saw it: who got a turn was the first in the queue, or there was none. How
+/// equal that makes the shares over a time is for the bench to say; here a process that the machine keeps from queueing
+/// up in time is no failure.
 #[test]
-fn turns_are_shared_equally() {
+fn turns_go_round_in_the_order_of_asking() {
     for processes in [2, 4, 8] {
-        watched("fairness", || {
+        watched("turns", || {
             let (server, log) = (Server::start(), Log::create());
+            let monitor = Monitor::of(&server);
             let orders =
-                Orders { ttl: Duration::from_secs(5), work: Duration::from_micros(1500), ..orders(&server, "leases") };
+                Orders { ttl: Duration::from_secs(300), work: Duration::from_micros(500), ..orders(&server, "leases") };
             let running: Vec<_> = (0..processes).map(|_| Process::start(&orders, &log)).collect();
-            let turns = || {
-                let mut turns: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
-                for record in log.read().iter().filter(|record| record.what == "start") {
-                    turns.entry(record.pid).or_default().push(record.at);
-                }
-                turns
-            };
             until("all have had turns", || {
-                let turns = turns();
-                turns.len() == processes && turns.values().all(|turns| turns.len() >= 400 / processes)
+                let mut turns: HashMap<u32, usize> = HashMap::new();
+                for record in log.read().iter().filter(|record| record.what == "start") {
+                    *turns.entry(record.pid).or_default() += 1;
+                }
+                turns.len() == processes && turns.values().all(|turns| *turns >= 100 / processes)
             });
             running.into_iter().for_each(Process::finish);
-            log.assert_no_overlap(&HashMap::new());
-            let turns = turns();
-            let from = turns.values().map(|turns| turns[0]).max().unwrap();
-            let to = turns.values().map(|turns| turns[turns.len() - 1]).min().unwrap();
-            let counts: Vec<usize> =
-                turns.values().map(|turns| turns.iter().filter(|at| (from..=to).contains(at)).count()).collect();
-            let total: usize = counts.iter().sum();
-            let spread = (counts.iter().max().unwrap() - counts.iter().min().unwrap()) as f64 / total as f64 * 100.0;
-            // The order is fixed; what is left is a process that the machine kept from queueing up in time.
-            assert!(spread < 5.0, "{processes} processes had {counts:?} turns: {spread:.2} points apart");
+            let runs = log.assert_no_overlap(&HashMap::new());
+            let (mut queue, mut taken_out) = (Vec::new(), (String::new(), None));
+            let (mut turns, mut queued) = (0, 0);
+            for command in monitor.scripted() {
+                let words: Vec<&str> = command.iter().map(String::as_str).collect();
+                match words[..] {
+                    ["ZADD", "{flight:l:l}:q", _, token] => {
+                        queue.push(token.to_owned());
+                        queued += 1;
+                    }
+                    ["ZREM", "{flight:l:l}:q", token] => {
+                        let place = queue.iter().position(|waits| waits == token);
+                        taken_out = (token.to_owned(), place);
+                        place.map(|place| queue.remove(place));
+                    }
+                    ["HSET", "{flight:l:l}:f", "s", "R", "i", _, "t", token] => {
+                        let (out, place) = &taken_out;
+                        let first = *place == Some(0) || (place.is_none() && queue.is_empty());
+                        assert!(out == token && first, "{token} had its turn before {queue:?}; {taken_out:?}");
+                        turns += 1;
+                    }
+                    _ => {}
+                }
+            }
+            assert_eq!(turns, runs);
+            assert!(queued > 0, "nobody ever had to wait: nothing was shown");
         });
     }
 }

@@ -1,6 +1,6 @@
 //! Clear errors, never a panic.
 
-use crate::support::{Server, until, watched};
+use crate::support::{Server, patient, until, until_renewed, watched};
 use flight_group::Error;
 use flight_group::fleet::{Fleet, FleetError, FleetGroup, Json};
 use redis::Commands;
@@ -61,13 +61,12 @@ fn the_documented_acl_line_is_enough_and_necessary() {
         setuser("least", &without);
 
         let url = |user: &str| format!("redis://{user}:secret@127.0.0.1:{}/", server.port());
-        let fleet = Fleet::builder(&url("fleet")).ttl(Duration::from_secs(1)).connect().unwrap();
+        let fleet = patient(&url("fleet")).ttl(Duration::from_secs(6)).connect().unwrap();
         let group: FleetGroup<u8, u8, String> = fleet.group("g");
         assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
         assert_eq!(fleet.stats().led, 1);
         let lease = fleet.lease("l").acquire().unwrap();
-        let mut before = lease.remaining();
-        until("it is renewed", || lease.remaining() > std::mem::replace(&mut before, lease.remaining()));
+        until_renewed(&lease);
         lease.release().unwrap();
 
         let fleet = Fleet::connect(&url("least")).unwrap();
@@ -111,13 +110,38 @@ fn a_server_that_is_too_old() {
     old.join().unwrap();
 }
 
+/// Every byte comes in time, and the answer never ends: connecting has a limit all the same.
+#[test]
+fn a_server_that_trickles_holds_nobody_who_connects() {
+    watched("trickle", || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // Ends when the client hangs up, which its own thread does when this one stops.
+            let _ = stream.write_all(b"+");
+            for _ in 0..100 {
+                std::thread::sleep(Duration::from_millis(100));
+                if stream.write_all(b"O").is_err() {
+                    return;
+                }
+            }
+        });
+        let error = Fleet::builder(&format!("redis://127.0.0.1:{port}/"))
+            .command_timeout(Duration::from_millis(500))
+            .connect()
+            .unwrap_err();
+        assert!(error.to_string().ends_with("is unavailable: the server did not answer in time"), "{error}");
+    });
+}
+
 #[test]
 fn something_else_at_the_key() {
     let server = Server::start();
     let mut raw = server.raw();
     let _: () = raw.set("{flight:l:l}:f", "not a lease").unwrap();
     let _: () = raw.set("{flight:g:g:1}:f", "not a flight").unwrap();
-    let fleet = Fleet::connect(&server.url()).unwrap();
+    let fleet = patient(&server.url()).connect().unwrap();
     let wrong = |key: &str| FleetError::WrongType { key: key.to_owned() };
     assert_eq!(fleet.lease("l").acquire().unwrap_err(), wrong("{flight:l:l}:f"));
     let group: FleetGroup<u8, u8, String> = fleet.group("g");
@@ -131,7 +155,7 @@ fn something_else_at_the_key() {
 fn a_server_that_became_a_replica_is_as_good_as_none() {
     watched("replica", || {
         let server = Server::start();
-        let fleet = Fleet::connect(&server.url()).unwrap();
+        let fleet = patient(&server.url()).connect().unwrap();
         let group: FleetGroup<u8, u8, String> = fleet.group("g");
         let refuse: FleetGroup<u8, u8, String> =
             fleet.group_with("g", Json::new()).refuse_when_unavailable(true).build().unwrap();
@@ -155,7 +179,7 @@ fn a_server_that_became_a_replica_is_as_good_as_none() {
 #[test]
 fn a_full_server_still_gives_and_takes_leases() {
     let server = Server::start();
-    let fleet = Fleet::connect(&server.url()).unwrap();
+    let fleet = patient(&server.url()).connect().unwrap();
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").exec(&mut server.raw()).unwrap();
     let lease = fleet.lease("l").acquire().unwrap();
     assert!(fleet.lease("l").try_acquire().unwrap().is_none());

@@ -166,8 +166,11 @@ fn the_reuse_window_serves_until_it_closes() {
     let server = Server::start();
     let c = &mut server.raw();
     let flight = join(c, "a", "in-a", "0", "any")[1].clone();
-    finish(c, "a", &flight, "kept", "300");
+    finish(c, "a", &flight, "kept", "60000");
     assert_eq!(join(c, "b", "in-b", "0", "any"), ["D", &flight, "kept"]);
+    assert!((1..=60000).contains(&c.pttl::<_, i64>(RECORD).unwrap()));
+    // What is left of it, in short.
+    let _: () = c.pexpire(RECORD, 20).unwrap();
     until("the window closes", || join(c, "b", "in-b", "0", "any")[0] == "L");
 }
 
@@ -220,6 +223,10 @@ fn renewing_compares_and_never_resurrects() {
     let left: i64 = c.pttl(RECORD).unwrap();
     assert!(left > 10000);
     assert_eq!(words(&run(c, RENEW, &[RECORD], &["stranger", "90000"])), ["0"]);
+    // What somebody overwrote costs the others nothing.
+    let _: () = c.set("{bad}:f", "not a record").unwrap();
+    assert_eq!(words(&run(c, RENEW, &["{bad}:f", RECORD], &["a", "50000", "a", "50000"])), ["0", "1"]);
+    let _: () = c.del("{bad}:f").unwrap();
     release(c, "a");
     assert_eq!(words(&run(c, RENEW, &[RECORD], &["a", "50000"])), ["0"]);
     assert_eq!(server.keys(), [FENCE]);
@@ -240,11 +247,11 @@ fn an_expiry_that_was_taken_away_is_put_back() {
 fn a_lease_goes_round_in_the_order_of_asking() {
     let server = Server::start();
     let c = &mut server.raw();
-    assert_eq!(acquire(c, "a", "5000", "queue")[0], "L");
-    assert_eq!(acquire(c, "b", "5000", "queue")[2], "0");
-    assert_eq!(acquire(c, "c", "5000", "queue")[2], "1");
-    assert_eq!(acquire(c, "b", "5000", "queue")[2], "0", "a heartbeat keeps the place");
-    assert_eq!(acquire(c, "d", "5000", "try")[0], "B");
+    assert_eq!(acquire(c, "a", "60000", "queue")[0], "L");
+    assert_eq!(acquire(c, "b", "60000", "queue")[2], "0");
+    assert_eq!(acquire(c, "c", "60000", "queue")[2], "1");
+    assert_eq!(acquire(c, "b", "60000", "queue")[2], "0", "a heartbeat keeps the place");
+    assert_eq!(acquire(c, "d", "60000", "try")[0], "B");
 
     let mut heard = server.raw();
     let mut heard = heard.as_pubsub();
@@ -252,11 +259,11 @@ fn a_lease_goes_round_in_the_order_of_asking() {
     assert_eq!(give_back(c, "a"), ["1"]);
     assert!(text(heard.get_message().unwrap()).starts_with("ab "), "the first in the queue is woken");
     // Free, but not for somebody who has only just come.
-    assert_eq!(acquire(c, "c", "5000", "queue")[0], "Q");
-    assert_eq!(acquire(c, "d", "5000", "try")[0], "B");
-    assert_eq!(acquire(c, "b", "5000", "queue")[0], "L");
+    assert_eq!(acquire(c, "c", "60000", "queue")[0], "Q");
+    assert_eq!(acquire(c, "d", "60000", "try")[0], "B");
+    assert_eq!(acquire(c, "b", "60000", "queue")[0], "L");
     give_back(c, "b");
-    assert_eq!(acquire(c, "c", "5000", "queue")[0], "L");
+    assert_eq!(acquire(c, "c", "60000", "queue")[0], "L");
     give_back(c, "c");
     assert_eq!(server.keys(), [FENCE], "an empty queue leaves nothing");
 }
@@ -265,22 +272,36 @@ fn a_lease_goes_round_in_the_order_of_asking() {
 fn a_dead_head_of_the_queue_is_dropped_by_the_servers_time() {
     let server = Server::start();
     let c = &mut server.raw();
-    acquire(c, "a", "5000", "queue");
+    acquire(c, "a", "60000", "queue");
     acquire(c, "dead", "1", "queue");
     acquire(c, "b", "60000", "queue");
     give_back(c, "a");
     until("the dead one's heartbeat has run out", || acquire(c, "b", "60000", "queue")[0] == "L");
     // The one that was dead after all comes back: at the end of the queue, and not for ever.
-    assert_eq!(acquire(c, "dead", "5000", "queue")[0], "Q");
+    assert_eq!(acquire(c, "dead", "60000", "queue")[0], "Q");
+}
+
+/// Holder and first waiter die together: nobody releases anything, and the next one must find that out by asking.
+#[test]
+fn a_dead_head_is_dropped_also_where_nobody_released() {
+    let server = Server::start();
+    let c = &mut server.raw();
+    acquire(c, "a", "60000", "queue");
+    acquire(c, "dead", "1", "queue");
+    assert_eq!(acquire(c, "b", "60000", "queue")[0], "Q");
+    // As it ends by itself.
+    let _: () = c.del(RECORD).unwrap();
+    until("the dead one's heartbeat has run out", || acquire(c, "b", "60000", "queue")[0] == "L");
+    assert_eq!(c.zcard::<_, u64>("{k}:q").unwrap(), 0);
 }
 
 #[test]
 fn who_leaves_the_queue_passes_the_turn_on() {
     let server = Server::start();
     let c = &mut server.raw();
-    acquire(c, "a", "5000", "queue");
-    acquire(c, "b", "5000", "queue");
-    acquire(c, "c", "5000", "queue");
+    acquire(c, "a", "60000", "queue");
+    acquire(c, "b", "60000", "queue");
+    acquire(c, "c", "60000", "queue");
     give_back(c, "a");
     let mut heard = server.raw();
     let mut heard = heard.as_pubsub();
@@ -288,5 +309,5 @@ fn who_leaves_the_queue_passes_the_turn_on() {
     // `b` was woken and leaves instead of acquiring: `c` must hear of it.
     assert_eq!(give_back(c, "b"), ["0"]);
     assert!(text(heard.get_message().unwrap()).starts_with("ac "));
-    assert_eq!(acquire(c, "c", "5000", "queue")[0], "L");
+    assert_eq!(acquire(c, "c", "60000", "queue")[0], "L");
 }

@@ -1,8 +1,8 @@
 //! Writes over the fleet.
 
-use crate::support::{Server, until, watched};
+use crate::support::{Server, patient, until, watched};
 use flight_group::Error;
-use flight_group::fleet::{Fleet, FleetError, FleetWriteGroup};
+use flight_group::fleet::{FleetError, FleetWriteGroup};
 use redis::Commands;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 type Writes = FleetWriteGroup<u32, u64, String>;
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 #[test]
 fn no_two_processes_write_one_key_and_fences_grow_with_the_order() {
     watched("writes", || {
         let server = Server::start();
-        let fleets: Vec<_> = (0..3).map(|_| Fleet::connect(&server.url()).unwrap()).collect();
+        let fleets: Vec<_> = (0..3).map(|_| patient(&server.url()).connect().unwrap()).collect();
         let (running, log, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()), AtomicUsize::new(0));
         std::thread::scope(|s| {
             for fleet in &fleets {
@@ -50,7 +50,7 @@ fn no_two_processes_write_one_key_and_fences_grow_with_the_order() {
 fn a_burst_in_one_process_is_one_more_run() {
     watched("burst", || {
         let server = Server::start();
-        let fleet = Fleet::connect(&server.url()).unwrap();
+        let fleet = patient(&server.url()).connect().unwrap();
         let writes: Writes = fleet.write_group("w");
         let runs = AtomicUsize::new(0);
         std::thread::scope(|s| {
@@ -79,10 +79,31 @@ fn a_burst_in_one_process_is_one_more_run() {
 }
 
 #[test]
+fn a_write_group_has_options_and_tells_what_is_in_the_air() {
+    watched("write options", || {
+        let server = Server::start();
+        let fleet = patient(&server.url()).connect().unwrap();
+        let refused = fleet.write_group_with("w").ttl(Duration::ZERO).build::<u32, u64, String>();
+        assert!(matches!(refused.unwrap_err(), FleetError::BadOption { option: "ttl", .. }));
+        let writes: Writes = fleet.write_group_with("w").ttl(Duration::from_secs(77)).max_followers(0).build().unwrap();
+        let landing = writes.call(&1).run(|lease| {
+            assert!((70..=77).contains(&lease.remaining().as_secs()), "{:?}", lease.remaining());
+            let flights = writes.flights();
+            assert_eq!((writes.in_flight(), flights.len(), flights[0].key), (1, 1, 1));
+            let crowded = std::thread::scope(|s| s.spawn(|| writes.try_write(&1, |_| Ok(0))).join().unwrap());
+            assert_eq!(crowded, Err(Error::Overloaded));
+            Ok(lease.fence())
+        });
+        assert!(landing.is_ok());
+        assert_eq!(writes.in_flight(), 0);
+    });
+}
+
+#[test]
 fn a_deadline_a_panic_and_a_lost_lease() {
     watched("ends of writes", || {
         let server = Server::start();
-        let (one, other) = (Fleet::connect(&server.url()).unwrap(), Fleet::connect(&server.url()).unwrap());
+        let (one, other) = (patient(&server.url()).connect().unwrap(), patient(&server.url()).connect().unwrap());
         let (first, second): (Writes, Writes) = (one.write_group("w"), other.write_group("w"));
         let landing = first.call(&1).run(|lease| {
             let late = second.call(&1).timeout(Duration::from_millis(50)).run(|_| Ok(0));
@@ -106,7 +127,7 @@ fn a_deadline_a_panic_and_a_lost_lease() {
 fn without_a_server_nothing_is_written() {
     watched("writes without a server", || {
         let mut server = Server::start();
-        let fleet = Fleet::connect(&server.url()).unwrap();
+        let fleet = patient(&server.url()).connect().unwrap();
         let writes: Writes = fleet.write_group("w");
         server.kill();
         let outcome = writes.try_write(&1, |_| panic!("must not run"));

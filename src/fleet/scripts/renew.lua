@@ -4,7 +4,8 @@
 if #KEYS == 0 then return 0 end -- only to be known by its hash
 local renewed = {}
 for n, key in ipairs(KEYS) do
-  if redis.call('HGET', key, 't') == ARGV[2 * n - 1] then
+  -- pcall: a key that holds something else is one lease lost, and not all that are renewed with it.
+  if redis.pcall('HGET', key, 't') == ARGV[2 * n - 1] then
     renewed[n] = redis.call('PEXPIRE', key, ARGV[2 * n])
   else
     renewed[n] = 0

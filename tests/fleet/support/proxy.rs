@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 pub(crate) struct Proxy {
     shared: Arc<Shared>,
@@ -17,6 +17,10 @@ struct Shared {
     /// What to do to the answer of the next request that contains these bytes.
     trap: Mutex<Option<(Vec<u8>, Damage)>>,
     sprung: AtomicUsize,
+    /// What to look out for in what the server sends, and whether it has passed.
+    watched: Mutex<(Vec<u8>, bool)>,
+    /// Held answers may go on.
+    released: (Mutex<bool>, Condvar),
     streams: Mutex<Vec<TcpStream>>,
     ended: AtomicBool,
 }
@@ -29,6 +33,8 @@ pub(crate) enum Damage {
     Cut(usize),
     /// So many bytes of the answer pass, and then nothing more, for ever.
     Stall(usize),
+    /// The answer waits for [`Proxy::release`]; other connections go on.
+    Hold,
 }
 
 impl Proxy {
@@ -39,6 +45,8 @@ impl Proxy {
             frozen: AtomicBool::new(false),
             trap: Mutex::new(None),
             sprung: AtomicUsize::new(0),
+            watched: Mutex::default(),
+            released: Default::default(),
             streams: Mutex::default(),
             ended: AtomicBool::new(false),
         });
@@ -103,6 +111,22 @@ impl Proxy {
         *self.shared.trap.lock().unwrap() = Some((needle.as_bytes().to_vec(), damage));
     }
 
+    /// Lets held answers go on, now and later.
+    pub(crate) fn release(&self) {
+        *self.shared.released.0.lock().unwrap() = true;
+        self.shared.released.1.notify_all();
+    }
+
+    /// Looks out for these bytes in what the server sends.
+    pub(crate) fn watch(&self, needle: &str) {
+        *self.shared.watched.lock().unwrap() = (needle.as_bytes().to_vec(), false);
+    }
+
+    /// Whether what was looked out for has passed.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.shared.watched.lock().unwrap().1
+    }
+
     /// How many traps have done their damage.
     pub(crate) fn sprung(&self) -> usize {
         self.shared.sprung.load(Ordering::SeqCst)
@@ -147,12 +171,21 @@ impl Shared {
                             stalled = true;
                             (pass.min(n), false)
                         }
+                        Damage::Hold => {
+                            let (released, bell) = &self.released;
+                            let released = released.lock().unwrap();
+                            drop(bell.wait_while(released, |released| !*released).unwrap());
+                            (n, false)
+                        }
                     }
                 }
             };
             if to.write_all(&bytes[..pass]).is_err() || close {
                 break;
             }
+            let mut watched = self.watched.lock().unwrap();
+            let (needle, passed) = &mut *watched;
+            *passed |= !needle.is_empty() && bytes[..pass].windows(needle.len()).any(|w| w == &needle[..]);
         }
         let _ = (to.shutdown(Shutdown::Both), from.shutdown(Shutdown::Both));
     }
@@ -161,6 +194,7 @@ impl Shared {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::SeqCst);
+        self.release();
         self.cut();
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }

@@ -16,12 +16,18 @@ pub(crate) fn ended(pid: u32) {
     CHILDREN.lock().unwrap().retain(|child| *child != pid);
 }
 
-/// Waits until `condition` holds; 20 s of it not holding is a failure.
+/// Waits until `condition` holds; a minute of it not holding is a failure.
 #[track_caller]
-pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(60), what, condition);
+}
+
+/// Like [`until`], with another limit: one that tells a hang from what was to be waited for.
+#[track_caller]
+pub(crate) fn until_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
     while !condition() {
-        assert!(Instant::now() < end, "waited 20 s in vain until {what}");
+        assert!(Instant::now() < end, "waited {limit:?} in vain until {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -31,7 +37,7 @@ pub(crate) fn watched<R: Send>(name: &str, scenario: impl FnOnce() -> R + Send) 
     let (done, watch) = channel::<()>();
     let name = name.to_owned();
     std::thread::spawn(move || {
-        if watch.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+        if watch.recv_timeout(Duration::from_secs(120)) == Err(RecvTimeoutError::Timeout) {
             for pid in CHILDREN.lock().unwrap().iter() {
                 if let Some(pid) = Pid::from_raw(i32::try_from(*pid).unwrap_or(0)) {
                     let _ = kill_process(pid, Signal::KILL);

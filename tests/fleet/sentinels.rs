@@ -1,0 +1,92 @@
+//! A master, its replica, and a sentinel that watches them; all real.
+
+use crate::support::server::free_port;
+use crate::support::{Server, patient, until, watched};
+use flight_group::fleet::{Fleet, FleetGroup};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A sentinel, and the file it keeps rewriting.
+struct Sentinel {
+    server: Server,
+    config: PathBuf,
+}
+
+impl Sentinel {
+    fn of(master: &Server) -> Self {
+        let port = free_port();
+        let config = std::env::temp_dir().join(format!("flight-group-sentinel-{port}.conf"));
+        let text = format!(
+            "sentinel monitor mymaster 127.0.0.1 {} 1\nsentinel down-after-milliseconds mymaster 2000\n\
+             sentinel failover-timeout mymaster 3000\n",
+            master.port()
+        );
+        std::fs::write(&config, text).unwrap();
+        Self { server: Server::sentinel(port, &config), config }
+    }
+
+    /// The master's port, as the sentinel sees it.
+    fn master(&self) -> u16 {
+        let mut question = redis::cmd("SENTINEL");
+        question.arg("GET-MASTER-ADDR-BY-NAME").arg("mymaster");
+        let (_host, port): (String, u16) = question.query(&mut self.server.raw()).unwrap();
+        port
+    }
+
+    fn knows_a_replica(&self) -> bool {
+        let replicas: Vec<redis::Value> =
+            redis::cmd("SENTINEL").arg("REPLICAS").arg("mymaster").query(&mut self.server.raw()).unwrap();
+        replicas.len() == 1
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.config);
+    }
+}
+
+#[test]
+fn a_fleet_follows_the_sentinels_to_the_new_master() {
+    watched("sentinels", || {
+        let mut master = Server::start();
+        let replica = Server::with(&["--replicaof", &format!("127.0.0.1 {}", master.port())]);
+        let sentinel = Sentinel::of(&master);
+        until("the sentinel knows the replica", || sentinel.knows_a_replica());
+        // Where nobody answers, the next one is asked.
+        let nobody = format!("redis://127.0.0.1:{}/", free_port());
+        let fleet = patient("redis://mymaster/").sentinels([nobody, sentinel.server.url()]).connect().unwrap();
+        let group: FleetGroup<u32, u32, String> = fleet.group("g");
+        assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
+        assert_eq!(fleet.stats().led, 1);
+        let before = fleet.lease("l").acquire().unwrap().fence();
+
+        master.kill();
+        until("another is master", || sentinel.master() == replica.port());
+        until("the fleet is there", || group.try_work(&1, || Ok(2)) == Ok(2) && fleet.stats().led > 1);
+        let lease = fleet.lease("l").acquire().unwrap();
+        assert!(lease.fence() > before);
+        assert!(replica.keys().contains(&"{flight:l:l}:f".to_owned()));
+        lease.release().unwrap();
+    });
+}
+
+#[test]
+fn sentinels_that_cannot_help_are_named() {
+    let master = Server::start();
+    let sentinel = Sentinel::of(&master);
+    let soon = |name: &str, sentinel: &str| {
+        let builder = Fleet::builder(&format!("redis://me:secret@{name}/")).command_timeout(Duration::from_secs(30));
+        builder.sentinels([sentinel]).connect().unwrap_err().to_string()
+    };
+    let port = sentinel.server.port();
+    assert_eq!(
+        soon("nobody", &sentinel.server.url()),
+        format!(
+            "the redis server at nobody is unavailable: the sentinel at 127.0.0.1:{port}: it knows no master of that name"
+        )
+    );
+    let message = soon("mymaster", &master.url());
+    let begin = format!("the redis server at mymaster is unavailable: the sentinel at 127.0.0.1:{}: ", master.port());
+    assert!(message.starts_with(&begin) && !message.contains("secret"), "{message}");
+}
