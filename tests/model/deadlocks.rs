@@ -1,7 +1,7 @@
 //! P7: no silent deadlock, and no false alarm.
 
 use crate::harness::{A_WHILE, explore, explore_for, spawn, work};
-use flight_group::{Error, Group, WriteGroup};
+use flight_group::{Error, Event, EventKind, Group, WriteGroup};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -183,8 +183,19 @@ fn p7_a_wait_that_ends_by_itself_is_no_deadlock() {
 /// that matters is when the third goes on.
 #[test]
 fn p7_a_chain_that_changes_under_the_walk_is_no_alarm() {
-    explore_for(4, || {
-        let group: Group<u8, u8> = Group::new();
+    explore_for(12, || {
+        // Nobody spins: the fewer steps a schedule has, the more likely one is to change threads at the right one.
+        let joined = Arc::new([(); 3].map(|()| Gate::default()));
+        let in_the_air = Arc::new(Gate::default());
+        let group: Group<u8, u8> = {
+            let joined = joined.clone();
+            let tell = move |event: &Event<'_, u8>| {
+                if event.kind == EventKind::Joined {
+                    joined[usize::from(*event.key)].open();
+                }
+            };
+            Group::builder().observer(tell).build()
+        };
         let calm = |outcome: Result<u8, Error<_>>| match outcome {
             Ok(value) => value,
             Err(error) => {
@@ -192,16 +203,12 @@ fn p7_a_chain_that_changes_under_the_walk_is_no_alarm() {
                 panic!("a false alarm: {error}")
             }
         };
-        let until_followed = |group: &Group<u8, u8>, key: u8| {
-            while group.followers(&key) == 0 {
-                shuttle::thread::yield_now();
-            }
-        };
         let third = {
-            let group = group.clone();
+            let (group, joined, in_the_air) = (group.clone(), joined.clone(), in_the_air.clone());
             spawn(move || {
                 calm(group.try_work(&2, || {
-                    until_followed(&group, 1);
+                    in_the_air.open();
+                    joined[1].pass();
                     Ok(2)
                 }));
                 calm(group.try_work(&0, || Ok(0)))
@@ -211,20 +218,36 @@ fn p7_a_chain_that_changes_under_the_walk_is_no_alarm() {
             let group = group.clone();
             spawn(move || {
                 calm(group.try_work(&1, || {
-                    while group.flights().iter().all(|flight| flight.key != 2) {
-                        shuttle::thread::yield_now();
-                    }
+                    in_the_air.pass();
                     Ok(calm(group.try_work(&2, || Ok(2))))
                 }))
             })
         };
         calm(group.try_work(&0, || {
-            until_followed(&group, 2);
+            joined[2].pass();
             Ok(calm(group.try_work(&1, || Ok(1))))
         }));
         second.join().unwrap();
         third.join().unwrap();
     });
+}
+
+/// Passed by nobody until it is opened.
+#[derive(Default)]
+struct Gate(shuttle::sync::Mutex<bool>, shuttle::sync::Condvar);
+
+impl Gate {
+    fn open(&self) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut open = self.0.lock().unwrap();
+        while !*open {
+            open = self.1.wait(open).unwrap();
+        }
+    }
 }
 
 /// Re-entry on one thread: the shortest circle, through a read, a fresh read and a write.
