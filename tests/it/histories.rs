@@ -6,7 +6,7 @@
 //! anybody. In both, closures stay in the air until the schedule lands them; nobody sleeps.
 
 use crate::support::{AGES, Clock, Gate, finish, keep_quiet_about, message, until, within};
-use flight_group::{Error, Group, Landing, WriteGroup};
+use flight_group::{Error, Group, Landing, Stats, WriteGroup};
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -80,11 +80,19 @@ enum Either {
 
 impl Either {
     fn boarded(&self) -> u64 {
-        let stats = match self {
+        let stats = self.stats();
+        stats.led + stats.joined
+    }
+
+    fn led(&self) -> u64 {
+        self.stats().led
+    }
+
+    fn stats(&self) -> Stats {
+        match self {
             Self::Reads(group) => group.stats(),
             Self::Writes(group) => group.stats(),
-        };
-        stats.led + stats.joined
+        }
     }
 
     fn left(&self) -> usize {
@@ -134,9 +142,10 @@ struct Stage {
     calls: Mutex<Vec<Call>>,
     /// One for each call: what its closure, if it runs, waits for.
     gates: Mutex<Vec<Arc<Gate>>>,
-    /// Calls made from inside closures: begun, and returned. A promoted captain may make one at any moment, and it
-    /// must not be taken for the boarding of the call that a step waits for.
-    nested: [AtomicU64; 2],
+    /// Calls made from inside closures: not to be taken for the boarding of the call that a step waits for.
+    nested: AtomicU64,
+    /// Closures that wait to be landed: whatever they call from inside has returned.
+    waiting: AtomicU64,
 }
 
 /// Notes the moment a closure is gone.
@@ -151,21 +160,14 @@ impl Stage {
     /// How many calls of the schedule's own steps have boarded; for one moment, perhaps fewer.
     fn boarded(&self) -> u64 {
         let boarded = self.group.boarded(); // first: a nested call counts itself before it boards
-        boarded.saturating_sub(self.nested[0].load(SeqCst))
+        boarded.saturating_sub(self.nested.load(SeqCst))
     }
 
-    /// The same, at a moment when no nested call was on its way.
-    fn boarded_exactly(&self) -> u64 {
-        loop {
-            let begun = self.nested[0].load(SeqCst);
-            if self.nested[1].load(SeqCst) == begun {
-                let boarded = self.group.boarded();
-                if self.nested[0].load(SeqCst) == begun {
-                    return boarded - begun;
-                }
-            }
-            std::thread::yield_now();
-        }
+    /// Whether every flight that was ever led has come to its gate: nobody is on its way to lead, or calls from
+    /// inside. Before that a step would be overtaken by the one before: a captain, say, whose flight is forgotten
+    /// before it calls from inside, finds the key free for others, and waits for whoever has taken it.
+    fn at_rest(&self) -> bool {
+        self.waiting.load(SeqCst) == self.group.led()
     }
 
     fn note(&self, id: usize, change: impl FnOnce(&mut Call, u64)) {
@@ -215,10 +217,10 @@ impl Stage {
                 let how = if fresh { How::Fresh } else { How::Plain };
                 let inner = stage.new_call(key, how, Ending::Value, Some(id));
                 stage.gates.lock().unwrap()[inner].open();
-                stage.nested[0].fetch_add(1, SeqCst);
+                stage.nested.fetch_add(1, SeqCst);
                 stage.make(inner, how, None);
-                stage.nested[1].fetch_add(1, SeqCst);
             }
+            stage.waiting.fetch_add(1, SeqCst);
             let gate = stage.gates.lock().unwrap()[id].clone();
             if stage.settled {
                 gate.pass();
@@ -260,27 +262,24 @@ fn play(schedule: &Schedule) -> History {
         clock: Clock::default(),
         calls: Mutex::default(),
         gates: Mutex::default(),
-        nested: [AtomicU64::new(0), AtomicU64::new(0)],
+        nested: AtomicU64::new(0),
+        waiting: AtomicU64::new(0),
     });
     let returned = |id: usize| stage.ask(id, |call| call.returned > 0);
     let (mut threads, mut forgets) = (Vec::new(), Vec::new());
     for step in &schedule.steps {
+        if schedule.settled {
+            until(|| stage.at_rest());
+        }
         match *step {
             Step::Arrive { key, how, ending, nested } => {
-                let boarded = stage.boarded_exactly();
+                let boarded = stage.boarded();
                 let id = stage.new_call(key, how, ending, None);
                 let caller = stage.clone();
                 threads.push(spawn(move || caller.make(id, how, nested)));
                 if schedule.settled {
                     until(|| stage.boarded() > boarded || returned(id));
-                    // A closure that runs is at its gate only when what it calls from inside has returned.
                     stage.note(id, |call, now| call.boarded = Some(now));
-                    let calls_inside = |call: &Call| nested.is_some() && !call.started.is_empty();
-                    if stage.ask(id, calls_inside) {
-                        until(|| {
-                            stage.calls.lock().unwrap().iter().all(|call| call.parent != Some(id) || call.returned > 0)
-                        });
-                    }
                 }
             }
             Step::Land(n) if schedule.settled => {
