@@ -176,6 +176,37 @@ fn flush_returns_when_all_that_had_arrived_is_done() {
     });
 }
 
+/// The batch behind a run may dissolve, because everybody in it left: that is no end of the run.
+#[test]
+fn flush_waits_for_the_run_in_the_air_whatever_becomes_of_the_batch_behind_it() {
+    explore(|| {
+        let (started, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (starting, ending) = (started.clone(), ended.clone());
+        let events: EventGroup<u8, u32> = EventGroup::new(
+            |sum, n| *sum += n,
+            move |_, n| {
+                if n == 1 {
+                    starting.store(1, SeqCst);
+                    (0..4).for_each(|_| work());
+                    ending.store(1, SeqCst);
+                }
+                Ok(())
+            },
+        );
+        let (leading, leaving) = (events.clone(), events.clone());
+        let leader = spawn(move || leading.push(&1, 1).unwrap());
+        while started.load(SeqCst) == 0 {
+            work();
+        }
+        let leaver = spawn(move || drop(leaving.call(&1).timeout(A_WHILE).push(2)));
+        work();
+        events.flush().unwrap();
+        assert_eq!(ended.load(SeqCst), 1, "flushed before the run in the air had ended");
+        leader.join().unwrap();
+        leaver.join().unwrap();
+    });
+}
+
 /// Time passes, or does not: intervals, pauses, delays and time-outs together, and still each event once.
 #[test]
 fn whatever_the_time_each_event_is_carried_once() {
