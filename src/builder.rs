@@ -32,7 +32,7 @@ macro_rules! common_settings {
             }
 
             /// How many shards the table has, rounded up to a power of two, at most 65,536; each is 64 bytes.
-            /// By default 32 for each core of the machine, between 64 and 1,024.
+            /// By default 32 for each core of the machine, between 256 and 1,024.
             ///
             /// Fewer save memory where there are very many groups, and slow down threads that use different keys
             /// at the same time.
@@ -49,7 +49,7 @@ macro_rules! common_settings {
 
             /// How keys are hashed; std's `RandomState` by default.
             ///
-            /// A faster one (foldhash, ahash) takes a third off a lone call on a short key. One without a random
+            /// A faster one (foldhash, ahash) takes some two fifths off a lone call on a short key. One without a random
             /// seed lets whoever chooses the keys make them collide; as only flights in the air are in the table,
             /// that costs at most as many comparisons as there are calls at once.
             pub fn hasher<S2>(self, hasher: S2) -> $builder<K, V, E, S2> {

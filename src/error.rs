@@ -5,8 +5,25 @@ use std::sync::Arc;
 
 /// Why a call got no value.
 ///
-/// `E` is the error of the caller's own closure. For an open set of errors use `Arc<dyn Error + Send + Sync>`:
-/// it is cheap to clone, which every follower's copy is, and this one line brings any error into it with `?`:
+/// `E` is the error of the caller's own closure. It must be `Clone`, which most errors are not: put the error into an
+/// `Arc`. With one type of error `?` in the closure does that by itself:
+///
+/// ```
+/// use std::{num::ParseIntError, sync::Arc};
+/// use flight_group::Group;
+///
+/// fn limit(group: &Group<&str, u32, Arc<ParseIntError>>) -> Result<u32, Box<dyn std::error::Error>> {
+///     let limit = group.try_work(&"limit", || Ok("12".parse()?))?;
+///     Ok(limit)
+/// }
+/// assert_eq!(limit(&Group::new()).unwrap(), 12);
+/// ```
+///
+/// The outer `?`, into a `Box<dyn Error>` or anyhow's `Error`, needs an `E` that is an `Error` itself: a `String`, a
+/// `&str`, an `Arc<str>` and an `Arc<anyhow::Error>` are none.
+///
+/// For an open set of errors use `Arc<dyn Error + Send + Sync>`. `?` turns a `Box<dyn Error + Send + Sync>` into it,
+/// and `map_err(|e| Arc::from(e.into_boxed_dyn_error()))` an `anyhow::Error`; any other error takes this one line:
 ///
 /// ```
 /// use std::{error::Error as StdError, sync::Arc};
@@ -262,7 +279,7 @@ impl fmt::Display for Hop {
             write!(f, " of key {key}")?;
         }
         if let Some(group) = &self.group {
-            write!(f, " in group \"{group}\"")?;
+            write!(f, " in group {group:?}")?; // quoted and escaped: it ends up in logs
         }
         write!(f, " on {}", self.thread)
     }

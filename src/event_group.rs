@@ -58,7 +58,8 @@ impl<V: Clone + Send + Sync + 'static> Told for V {}
 ///
 /// Cloning makes another handle to the same group. Outcomes are cloned for each caller: use `Arc<V>`, `Arc<E>` for
 /// what is costly to clone. A handle must not be kept inside the group's own closures, where it would keep the
-/// group alive for ever.
+/// group alive for ever; nor does one in a `static` ever end: call [`flush`](Self::flush) before `main` returns or
+/// `std::process::exit` is called, or what was submitted and not yet pushed is lost with the process.
 ///
 /// ```
 /// use std::collections::BTreeMap;

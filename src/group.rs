@@ -24,20 +24,20 @@ use std::time::{Duration, Instant};
 ///
 /// Cloning a group makes another handle to the same one.
 ///
-/// * `K`: the key, `Hash + Eq + Clone`. Calls take it borrowed: `&str` for a `Group<String, _>`. A follower never
-///   allocates a key.
+/// * `K`: the key, `Hash + Eq + Clone`. Calls take it borrowed, as a type whose `to_owned` makes a `K`: `"a"` for a
+///   `Group<String, _>`, but `&"a"` for a `Group<&str, _>`, and only a `&Arc<str>` for a `Group<Arc<str>, _>`. (The
+///   compiler says of the others "expected `&str`, found `String`".) A follower never allocates a key.
 /// * `V`, `E`: what the work returns, `Clone`; put what is costly to clone, or cannot be, into an `Arc`.
-/// * A group that threads share needs `K: Send` and `V, E: Send + Sync`; only [`spawn`](Call::spawn) asks for
-///   `'static`.
+/// * A group that threads share needs `K: Send` and `V, E: Send + Sync`; only [`spawn`](Call::spawn) and
+///   [`invalidates`](crate::WriteGroupBuilder::invalidates) ask for `'static`.
 ///
 /// A group belongs where its keys do: in the struct that owns the cache or the client, or in a `static`:
 ///
 /// ```
 /// use flight_group::Group;
-/// use once_cell::sync::Lazy;
-/// use std::sync::Arc;
+/// use std::sync::{Arc, LazyLock};
 ///
-/// static PAGES: Lazy<Group<String, Arc<str>>> = Lazy::new(Group::new);
+/// static PAGES: LazyLock<Group<String, Arc<str>>> = LazyLock::new(Group::new);
 ///
 /// // Eight threads want the same page; `render` runs once for all that come while it runs.
 /// let pages: Vec<Arc<str>> = std::thread::scope(|s| {

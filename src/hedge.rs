@@ -26,8 +26,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// A call that is made again when it is slow: the first good reply wins, and the caller returns with it at once.
 ///
-/// [`run`](Self::run) makes attempt 1 on a thread of its own. When that has taken [`delay`](Self::delay) without a
-/// reply, or as soon as it fails, attempt 2 is started beside it, and so on up to [`max`](Self::max). The first
+/// [`run`](Self::run) makes attempt 0 on a thread of its own. When that has taken [`delay`](Self::delay) without a
+/// reply, or as soon as it fails, attempt 1 is started beside it, and so on, [`max`](Self::max) in all. The first
 /// `Ok` is the reply; the losers see their [`CancelToken`] cancelled, and what they return is dropped on their own
 /// threads, out of the caller's way. Only when every attempt has failed the call does, with all their errors.
 ///
@@ -46,7 +46,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 /// use flight_group::{Error, Hedge};
 ///
 /// let hedge = Hedge::new()
-///     .delay(Duration::from_millis(50)) // attempt 2 after 50 ms,
+///     .delay(Duration::from_millis(50)) // attempt 1 after 50 ms,
 ///     .max(2)                           // two attempts at most,
 ///     .budget(0.1, 10);                 // extra ones for a tenth of the calls, ten at once at most
 ///

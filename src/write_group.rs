@@ -20,8 +20,10 @@ use std::time::{Duration, Instant};
 /// At most one closure per key runs. Callers that arrive while it runs wait for the *next* run, which starts when
 /// this one has ended; however many queue up, there is one next run, and all of them get its outcome. Of their
 /// closures the newest runs, on its own caller's thread, and the others are dropped unrun: a write closure should
-/// therefore write *the newest state*, not its caller's part of it. (To have every caller's payload merged and
-/// pushed, see [`docs::patterns`](crate::docs::patterns).)
+/// therefore write *the newest state*, not its caller's part of it. (To have every caller's payload merged and pushed,
+/// see [`docs::patterns`](crate::docs::patterns).) A closure that does bring its caller's own value is right only where
+/// a newer value replaces an older one whole *and* the work cannot fail because of the value: if the newest fails, all
+/// it covers get its error, and what they brought is written by nobody.
 ///
 /// Cloning makes another handle to the same group; type parameters are as for [`Group`](crate::Group).
 ///

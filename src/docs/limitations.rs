@@ -21,7 +21,7 @@
 //!
 //! # Followers share the leader's fate
 //!
-//! Its latency, its permissions, its deadline, its error. Whatever the outcome depends on belongs into the key: the
+//! Its latency, its permissions, its deadline, its error. Whatever the outcome depends on belongs in the key: the
 //! tenant, the role, the locale. Where a failure may be the leader's alone, see
 //! [`share_failures(false)`](crate::GroupBuilder::share_failures).
 //!
@@ -64,5 +64,6 @@
 //! # Where it does not pay
 //!
 //! * Work that takes less than a few microseconds: two locks and, for followers, a sleep and a wake-up cost more.
-//! * Keys that hardly ever coincide: each call pays some 25 to 50 ns for nothing.
+//! * Keys that hardly ever coincide: each call pays some 10 to 50 ns for nothing
+//!   (see [`performance`](super::performance)).
 //! * Outcomes that must not be shared: one-time tokens, anything a caller consumes.

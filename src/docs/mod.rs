@@ -1,6 +1,6 @@
 //! Pages: more than fits beside an item.
 //!
-//! Everything shown here is compiled and run as a test.
+//! Everything shown here is compiled and run as a test, here (with the features it needs) or in the package of the peers.
 //!
 //! * [`patterns`]: how to use the groups for what they are for, with the traps.
 //! * [`observing`]: what is stuck now, spans, meters, and what to make of them at 3 a.m.

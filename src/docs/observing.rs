@@ -45,7 +45,7 @@
 //! | many keys, all old | what they all ask is down or slow | nothing here: the group keeps the load at one call a key; [`max_followers`](crate::GroupBuilder::max_followers) sheds what waits |
 //! | many keys, all young | plain load on different keys | nothing to coalesce: a cache, or a [`Batcher`](crate::Batcher) |
 //! | young flights, but calls are slow | the same key led again and again: work that fails, or values nobody keeps | the outcomes in `stats()`; a cache behind the group ([patterns](super::patterns#a-cache-that-does-not-stampede)) |
-//! | a flight nobody is running | a job its executor has not started | the pool is full; see its queue |
+//! | spawned flights, old, and a stack dump finds no thread in their closures | jobs their executor has not started | the pool is full; see its queue |
 //! | nothing in the air, requests stuck | not this crate | a stack dump |
 //!
 //! `cargo run --release --example stampede -- --stall` shows it: one key's query hangs in a server under load, and an
@@ -172,8 +172,8 @@
 //! ```text
 //! share of calls the group saved:   rate(flight_group_joined_total[5m])
 //!                                     / (rate(flight_group_joined_total[5m]) + rate(flight_group_led_total[5m]))
-//! wake somebody, something hangs:   flight_group_in_flight > 0 and increase(flight_group_landed_total[5m]) == 0
-//!                                     (summed by group: sum by (group) (..) on both sides)
+//! wake somebody, something hangs:   sum by (group) (flight_group_in_flight) > 0
+//!                                     and sum by (group) (increase(flight_group_landed_total[5m])) == 0
 //! wake somebody, a bug:             increase(flight_group_deadlocked_total[1h]) > 0
 //! threads lost to waiting:          flight_group_waiting, beside the size of the thread pool
 //! ```

@@ -106,7 +106,14 @@
 //!             return hit;
 //!         }
 //!         self.reads.work(&name, || {
-//!             let before = self.cache.lock().unwrap().entry(name).or_default().version;
+//!             let before = {
+//!                 let mut cache = self.cache.lock().unwrap();
+//!                 let entry = cache.entry(name).or_default();
+//!                 if let Some(hit) = entry.value {
+//!                     return hit; // landed between our miss and our boarding
+//!                 }
+//!                 entry.version
+//!             };
 //!             let value = *self.stored.lock().unwrap();
 //!             let mut cache = self.cache.lock().unwrap();
 //!             let entry = cache.entry(name).or_default();
@@ -249,8 +256,8 @@
 //!
 //! # Being able to leave: `select!`
 //!
-//! A follower can have a deadline; a leader cannot, since nobody can interrupt a closure on its own thread. Who
-//! wants the *first* caller, too, to be able to leave spawns, and waits for the receiver:
+//! A follower can have a deadline; a leader cannot, since nobody can interrupt a closure on its own thread. To let
+//! the *first* caller leave, too, spawn the work and wait for the receiver:
 //!
 //! ```
 //! use crossbeam_channel::{after, bounded, select};
@@ -358,7 +365,10 @@
 //! ```
 //!
 //! * A run that fails takes its events with it: they are never put into a newer run behind anybody's back. Retry
-//!   inside `push`, where the merged event is at hand; or keep it in the error and submit it again.
+//!   inside `push`, where the merged event is at hand; or keep it in the error (`E` is `Arc<Failed>`, with the event
+//!   in `Failed`) and submit it again in `on_failure`, with a [`delay`](crate::EventCall::delay) so as not to spin.
+//!   There a `Weak` from `Arc::new_cyclic` is the way to the group. `flush` and the last drop do not wait for what is
+//!   submitted again, and in the last drop the `Weak` is empty: write to disk, or log, what is left then.
 //! * `quiet` waits for a key's events to pause (an editor that saves at every key stroke); give it a `max_wait`, or
 //!   a steady stream puts the push off for ever.
 //! * A closure may `submit` to its own group, and `push` to another key of it; a `push` to the key it is pushing for

@@ -84,8 +84,8 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
         };
         drop(guard);
         wakes.ring();
-        drop(slot_key);
-        drop(owned); // somebody else was quicker to bring the key
+        // `slot_key`, and `owned` if somebody else was quicker to bring the key, go when this call has been served: a
+        // `K::drop` that panics here and now would unwind a caller that others count on to lead.
 
         if let Some(load) = load {
             seat.put_back();

@@ -670,6 +670,78 @@ mod bombs {
         }
     }
 
+    /// A key that was copied for a slot somebody else had made meanwhile, and whose drop panics: its caller is aboard
+    /// by then, and others count on it. (Found by the bombs above: one time in thirty.)
+    #[test]
+    fn p5_a_spare_key_strands_nobody() {
+        struct Copied {
+            before: Option<Box<dyn Fn() + Send + Sync>>,
+            bomb: bool,
+        }
+        impl Clone for Copied {
+            fn clone(&self) -> Self {
+                self.before.iter().for_each(|before| before());
+                Self { before: None, bomb: self.before.is_some() }
+            }
+        }
+        impl Drop for Copied {
+            fn drop(&mut self) {
+                assert!(!self.bomb || thread::panicking(), "bomb");
+            }
+        }
+        impl Hash for Copied {
+            fn hash<H: Hasher>(&self, _: &mut H) {}
+        }
+        impl PartialEq for Copied {
+            fn eq(&self, _: &Self) -> bool {
+                true
+            }
+        }
+        impl Eq for Copied {}
+        let plain = || Copied { before: None, bomb: false };
+
+        crate::support::keep_quiet_about(&["bomb"]);
+        crate::support::within(move || {
+            let (pushed, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+            let events: EventGroup<Copied, usize> = {
+                let (pushed, open) = (pushed.clone(), open.clone());
+                EventGroup::new(
+                    |sum, n| *sum += n,
+                    move |_, sum| {
+                        until(|| open.load(SeqCst));
+                        pushed.fetch_add(sum, SeqCst);
+                        Ok(())
+                    },
+                )
+            };
+            let (copying, is_copying) = channel();
+            let slow = {
+                let events = events.clone();
+                thread::spawn(move || {
+                    let other = events.clone();
+                    let before = move || {
+                        copying.send(()).unwrap();
+                        until(|| other.in_flight() == 1);
+                    };
+                    let key = Copied { before: Some(Box::new(before)), bomb: false };
+                    catch_unwind(AssertUnwindSafe(|| drop(events.push(&key, 2)))).is_err()
+                })
+            };
+            is_copying.recv().unwrap();
+            let quick = {
+                let events = events.clone();
+                thread::spawn(move || events.push(&plain(), 1).map(|landing| landing.role))
+            };
+            until(|| events.waiting(&plain()) == 1);
+            open.store(true, SeqCst);
+            assert!(quick.join().unwrap().is_ok());
+            assert!(slow.join().unwrap(), "its own key's drop unwinds in its caller");
+            assert!(events.flush().is_ok());
+            assert_eq!(pushed.load(SeqCst), 3, "whoever boarded is carried");
+            assert!(events.push(&plain(), 4).is_ok());
+        });
+    }
+
     fn bombed(fuse: &Arc<Fuse>) {
         let runs = Arc::new(AtomicUsize::new(0));
         let open = Arc::new(AtomicBool::new(false));
