@@ -12,32 +12,67 @@
 //!
 //! # Figures
 //!
-//! From a run of 2026-11-21 on two cores of an AMD EPYC, Linux 6.18, rustc 1.95, while other builds kept the machine
-//! at a load of 15 to 20. Nanoseconds of one lone call with a `u64` key:
+//! From runs of 2026-11-21 on two cores of an AMD EPYC, Linux 6.18, rustc 1.95, with nothing else on the machine.
+//! Nanoseconds of one lone call:
 //!
-//! | contestant | foldhash | default hasher |
-//! | --- | ---: | ---: |
-//! | floor: one hash, two uncontended lock and unlock pairs | 8.8 | 16.9 |
-//! | **flight-group** | **12.6** | **21.6** |
-//! | by hand, parking_lot | 33 | 53 |
-//! | by hand, dashmap | 37 | 58 |
-//! | by hand, std | 263 | 281 |
-//! | once_map | 56 | 70 |
-//! | quick_cache | 90 | 119 |
-//! | moka | 1,220 | 1,251 |
-//! | singleflight 0.3 | | 310 |
+//! | contestant | `u64`, foldhash | `u64`, default hasher | `String` by `&str` | 32 bytes |
+//! | --- | ---: | ---: | ---: | ---: |
+//! | floor: one hash, two uncontended lock and unlock pairs | 8.8 | 16.8 | | |
+//! | **flight-group** | **12.5** | **21.5** | **28.4** | **18.1** |
+//! | by hand, parking_lot | 33.0 | 52.7 | 54.7 | 45.5 |
+//! | by hand, dashmap | 36.5 | 57.5 | 64.1 | 54.3 |
+//! | by hand, std | 263 | 279 | 283 | 274 |
+//! | once_map | 70 | 88 | 150 | 88 |
+//! | quick_cache | 90 | 120 | 113 | 107 |
+//! | moka | 1,198 | 1,268 | 1,283 | 1,247 |
+//! | singleflight 0.3 | | 310 | 311 | 314 |
 //!
-//! Counts of the same run:
+//! Threads on 64 keys each, millions of calls a second:
+//!
+//! | contestant | 1 thread | 2 threads | 8 threads |
+//! | --- | ---: | ---: | ---: |
+//! | **flight-group** | **84.8** | **100** | **108** |
+//! | by hand, parking_lot | 28.7 | 22.6 | 24.0 |
+//! | by hand, dashmap | 27.1 | 25.0 | 23.3 |
+//! | quick_cache | 10.7 | 11.4 | 11.4 |
+//!
+//! Fan-out: from the end of the leader's closure, against one std broadcast to as many parked threads (a ratio; below 1
+//! is sooner), and what people write by hand beside it:
+//!
+//! | followers | leader is back | mean follower | last follower | last, by hand with std | last, by hand with parking_lot |
+//! | ---: | ---: | ---: | ---: | ---: | ---: |
+//! | 1 | | 1.59 | 1.59 | 1.0 | 1.1 |
+//! | 16 | 1.0 | 1.11 | 1.10 | 1.1 | 4.3 |
+//! | 64 | 0.94 | 1.06 | 0.96 | 0.95 | 5.0 |
+//! | 256 | 0.84 | 1.08 | 0.93 | 0.97 | 4.6 |
+//! | 1,024 | 0.87 | 0.97 | 0.95 | 0.93 | 3.5 |
+//!
+//! Since then the leader wakes one follower instead of opening a gate: at 1,024 followers it was back after 25 us, 0.004 of
+//! the broadcast (on a busy machine, the only sort there was left to measure it on); at 64 and 256 it was now back after
+//! 20 us and now only when the crowd let it onto a core again.
+//!
+//! One hot key, 64 threads, work that waits 100 us:
+//!
+//! | contestant | calls, k/s | runs per call | CPU a call, us |
+//! | --- | ---: | ---: | ---: |
+//! | **flight-group** | **291** | **0.016** | **4.13** |
+//! | by hand, std | 302 | 0.016 | 3.76 |
+//! | by hand, parking_lot | 214 | 0.025 | 6.24 |
+//!
+//! Counts:
 //!
 //! | what | found |
 //! | --- | ---: |
 //! | allocations of a lone call: `u64` key, `&str` key, 32-byte key | 0, 1, 0 |
+//! | instructions of a lone `try_work`, `u64` key: foldhash, default hasher | 150, 209 |
 //! | allocations that a flight with 64 followers adds | 2 |
 //! | bytes a key with 100,000 flights in the air | 65 |
 //! | writes: 64 threads x 200 of 100 us on one key, runs per call | 3.2 % |
 //! | the same: overlapping runs, lost writes | 0, 0 |
-//! | replay of a web shop's trace over a 2 ms source, 16 and 64 clients: source calls against an ideal replay | 0.96, 0.94 |
-//! | landing with 256 and 1,024 followers: until the leader is back, against a broadcast | 0.06, 0.01 |
+//! | the same: wall time, against as many lone writes one after the other | 1.33 |
+//! | 64 threads writing 64 keys, against a mutex for each key | 1.02 |
+//! | replay of a web shop's trace over a 2 ms source, 16 and 64 clients: source calls against an ideal replay | 0.95, 0.94 |
+//! | `stampede` under `perf` (499 Hz): samples in functions of this crate, of 1,513 | 0 |
 //!
 //! # The fleet
 //!
@@ -70,14 +105,20 @@
 //!
 //! # What it does not do well
 //!
-//! In the same run, so on a loaded machine, and not yet repeated on a quiet one:
-//!
-//! * Against a broadcast to 16 to 1,024 parked threads the *last* follower was back 1.3 to 1.6 times later, and with
-//!   4,096 of them 3.5 times: waking in a tree frees the leader early and pays for it at the end.
-//! * On one hot key with work of 100 us and more, followers took 1.1 to 1.8 times the CPU of the best peer: each is
-//!   entered into the deadlock map and taken out again.
-//! * Two threads on different keys scale less than they should where shards are few; the default is 256 of them now.
-//! * Goroutines fan out some four times faster than any of this: parking an OS thread is what it costs.
+//! * One follower is back 1.6 times as late as after a bare broadcast: it is entered into the deadlock map and taken out
+//!   again, and its leader takes more steps than one that knows nothing of deadlines, promotions and panics. That is two
+//!   and a half microseconds; by hand it is a tenth of one.
+//! * On one hot key with work of 2 us a follower costs more CPU than running the work: who sleeps and is woken pays some
+//!   five microseconds. The peers that share less are cheaper there (0.8 of this crate's CPU at 8 threads, for 1.4 times
+//!   the runs).
+//! * Two threads with 64 keys each make 1.2 to 1.3 times the calls of one (not 1.4, the aim): a shard that the other core
+//!   had last costs as much as three whole calls, and one call in five finds one. Twice the shards would halve that, and
+//!   double the 16 KiB that a group's shards take.
+//! * A lone call with foldhash takes 1.42 of the floor (the aim was 1.35: 0.6 ns less), and with a `&str` 0.52 of what is
+//!   written by hand (0.5).
+//! * 64 threads writing one key take 1.33 times as long as the runs alone (1.15): between two runs some thirty threads
+//!   are woken on two cores, and the next leader is one of them.
+//! * Goroutines fan out several times faster than any of this: parking an OS thread is what it costs.
 //!
 //! # What was tried
 //!
