@@ -53,10 +53,15 @@ struct Options {
 
 fn command() -> Result<Command, String> {
     let mut options = Options { seconds: 6.0, redis: None, svg: std::env::temp_dir().join("flight-group-fleet.svg") };
-    let mut args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    let mut args = std::env::args_os().skip(1);
     while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or(format!("bad {arg}: expected a value after it"));
-        match arg.as_str() {
+        let unknown = || format!("unknown option {arg:?}; --help lists them");
+        let name = arg.to_str().ok_or_else(unknown)?;
+        let mut value = || {
+            let value = args.next().ok_or(format!("{name} wants a value, and nothing follows it"))?;
+            value.into_string().map_err(|value| format!("{name} is {value:?}, expected UTF-8 text"))
+        };
+        match name {
             "--help" | "-h" => return Ok(Command::Help),
             "--seconds" => {
                 let text = value()?;
@@ -64,11 +69,11 @@ fn command() -> Result<Command, String> {
                     .parse()
                     .ok()
                     .filter(|seconds| (2.0..=600.0).contains(seconds))
-                    .ok_or(format!("bad --seconds \"{text}\": expected a number from 2 to 600"))?;
+                    .ok_or(format!("--seconds is \"{text}\", expected a number from 2 to 600"))?;
             }
             "--redis" => options.redis = Some(value()?),
             "--svg" => options.svg = value()?.into(),
-            other => return Err(format!("unknown argument \"{other}\": --help lists them")),
+            _ => return Err(unknown()),
         }
     }
     Ok(Command::Run(options))
