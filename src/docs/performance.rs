@@ -77,31 +77,34 @@
 //! # The fleet
 //!
 //! `FLEET_SECONDS=6 cargo bench --features redis --bench fleet`, run of 2026-11-21 on the same machine with Redis 7.0.15 on
-//! the loopback, at a load of 10 (other builds; on two cores, one of which the server wants, that is most of the time):
+//! the loopback and nothing else running (the server wants one of the two cores):
 //!
 //! | what | found |
 //! | --- | ---: |
-//! | lock pairs a second, 1, 8 and 32 threads, each with a lock of its own | 7,404, 10,295, 9,705 |
-//! | solo flights a second, 1, 8 and 32 threads | 10,475, 11,401, 3,688 |
-//! | from the end of a leader's closure to a follower's return in another fleet: p50, p90, p99 | 172, 222, 291 us |
+//! | lock pairs a second, 1, 8 and 32 threads, each with a lock of its own | 4,034, 10,660, 16,548 |
+//! | solo flights a second, 1, 8 and 32 threads | 3,894, 12,589, 19,551 |
+//! | from the end of a leader's closure to a follower's return in another fleet: p50, p90, p99 | 180, 264, 446 us |
 //! | 8 processes of 4 threads on one key, work of 2 ms: executions per call | 0.031 |
-//! | turns of a lease, 2, 4 and 8 processes over 6 s: shares apart, in points | 0.032, 0.100, 0.077 |
-//! | the same: the worst wait for a turn | 76, 220, 58 ms |
-//! | the leader killed every 500 ms, time to live 300 ms: overlaps in 143 executions, the worst call | 0, 331 ms |
+//! | turns of a lease, 2, 4 and 8 processes over 6 s: shares apart, in points | 0.000, 0.025, 0.000 |
+//! | the same: the worst wait for a turn | 5, 10, 14 ms |
+//! | the leader killed every 500 ms, time to live 300 ms: overlaps in 142 executions, the worst call | 0, 330 ms |
+//!
+//! One thread alone is no faster than on a busy machine (7,404 pairs and 10,475 flights at a load of 10): each answer finds
+//! both cores asleep, and waking them is most of it.
 //!
 //! `cargo run --release --manifest-path benches/fleet-peers/Cargo.toml` runs the leases, `rslock` 0.10 (async, on tokio) and
-//! a lock by hand (`SET NX PX`, compare and delete, a connection for each thread) in interleaved rounds. At a load of 15,
-//! with `--seconds 0.5`, lock pairs a second and the median of the rounds' ratios:
+//! a lock by hand (`SET NX PX`, compare and delete, a connection for each thread) in interleaved rounds. With
+//! `--seconds 0.5`, lock pairs a second and the median of the rounds' ratios:
 //!
 //! | threads or tasks | fleet | rslock | by hand | fleet / rslock | fleet / by hand |
 //! | ---: | ---: | ---: | ---: | ---: | ---: |
-//! | 1 | 3,508 | 7,697 | 4,841 | 0.44 | 0.56 |
-//! | 8 | 9,628 | 10,674 | 10,237 | 0.70 | 0.43 |
-//! | 32 | 6,103 | 18,203 | 20,212 | 0.33 | 0.66 |
+//! | 1 | 3,608 | 4,745 | 5,351 | 0.79 | 0.70 |
+//! | 8 | 6,441 | 14,171 | 22,262 | 0.51 | 0.28 |
+//! | 32 | 19,618 | 78,171 | 33,121 | 0.24 | 0.59 |
 //!
-//! The ratios of single rounds went from 0.04 to 26: these tables say what order to expect, and which is faster they say
-//! only of a busy machine, on which whoever needs fewer switches between threads wins. A task that waits for its answer costs
-//! less than a thread that does. A lease is also queued for in order, fenced and renewed, which neither of the others is.
+//! Both are faster, here, and do less: a lease is queued for in order, fenced and renewed. A task that waits for its answer
+//! costs less than a thread that does, and on the loopback a connection for each thread costs nothing but the server's
+//! attention; the fleet has one connection for all, which is what pays where a round trip takes half a millisecond.
 //!
 //! # What it does not do well
 //!
