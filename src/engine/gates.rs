@@ -98,10 +98,8 @@ impl Gates {
             if first >= used {
                 return;
             }
-            let gate = &self.gates[first];
-            let somebody = *gate.lock() > 0;
-            if somebody {
-                return gate.notify_one();
+            if self.is_slept_at(first) {
+                return self.gates[first].notify_one();
             }
             // Nobody left to do it: on to the next, unless somebody who never slept is quicker.
             let _ = self.opened.compare_exchange(first, first + 1, Relaxed, Relaxed);
@@ -109,12 +107,15 @@ impl Gates {
     }
 
     fn open(&self, gate: usize) -> bool {
-        let gate = &self.gates[gate];
-        let somebody = *gate.lock() > 0;
+        let somebody = self.is_slept_at(gate);
         if somebody {
-            gate.notify_all();
+            self.gates[gate].notify_all();
         }
         somebody
+    }
+
+    fn is_slept_at(&self, gate: usize) -> bool {
+        *self.gates[gate].lock() > 0
     }
 
     fn used(&self) -> usize {

@@ -4,9 +4,9 @@
 //! can keep busy at once. A slot carries the hash of its key: growing, landing and detaching never call the
 //! user's `Hash` or `Eq`, which might panic.
 
+use crate::engine::config::Rule;
 use crate::engine::flight::Flight;
-use crate::engine::wait_for::FlightHead;
-use crate::sync::{Arc, Instant, Mutex, MutexGuard, cores};
+use crate::sync::{Arc, Mutex, MutexGuard, cores};
 use hashbrown::HashTable;
 
 /// How many slots a shard keeps in a plain list, and how many it may keep room for when it is idle (P8).
@@ -100,11 +100,7 @@ impl<K, V, E> Slot<K, V, E> {
     /// The flight in the air, made now if its leader was alone until now.
     pub(crate) fn current(&mut self, group: &Option<Arc<str>>) -> &Arc<Flight<V, E>> {
         let (id, leader) = (self.id, self.leader());
-        self.current.get_or_insert_with(|| {
-            let flight = Flight::new(FlightHead::new(id, group.clone(), leader));
-            let _ = flight.since.set(Instant::now());
-            flight
-        })
+        self.current.get_or_insert_with(|| Flight::numbered(Flight::unnumbered(group.clone(), Rule::Join), id, leader))
     }
 
     /// How many wait for this key.
