@@ -37,9 +37,11 @@
 //! # Waiting and waking
 //!
 //! Followers sleep at up to eight *gates* in the flight, sixteen to a gate before the next one is used. The leader
-//! opens the gate if there is one, and otherwise wakes a single follower; whoever comes through opens the next
-//! gate before it does anything else. A broadcast wakes many with one system call and costs whoever calls it all
-//! of their wake-ups: this way nobody pays for more than a gate, and the leader for one thread. parking_lot's
+//! opens the gate if there is one. Otherwise it wakes a single follower, which wakes one more, which opens the first
+//! gate; whoever comes through opens the next one before it does anything else. A broadcast wakes many with one
+//! system call and costs whoever calls it all of their wake-ups: this way nobody pays for more than a gate, and the
+//! leader for one thread. Two wake-ups come singly because the first thread woken may push the leader off its core:
+//! it must then be done soon, or the leader waits for all who queue up there. parking_lot's
 //! `notify_all` would move all sleepers over to the mutex, which hands itself from one to the next; a list of
 //! threads to `unpark` would make the leader pay for all, and take the `unpark` token from its owner. The
 //! invariant that makes the chain safe under timeouts is written down in `engine/gates.rs`; shuttle checks it, and

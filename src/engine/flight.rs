@@ -228,14 +228,14 @@ impl<V, E> Flight<V, E> {
     /// Wakes the leader's share of those who wait, after the outcome was published.
     #[cold]
     pub(crate) fn begin_waking(&self) {
-        self.gates.wake_first();
+        self.gates.pass_on();
         self.wake_seats(LEADERS_SHARE);
     }
 
     /// Wakes a follower's share of those who wait still: the first thing it does when it finds the outcome.
     #[cold]
     pub(crate) fn pass_on(&self) {
-        self.gates.open_next();
+        self.gates.pass_on();
         self.wake_seats(FOLLOWERS_SHARE);
     }
 
