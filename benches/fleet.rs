@@ -5,6 +5,9 @@
 //! were taken with. A word after `--` runs the parts whose names contain it: `.. --bench fleet -- fairness`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
+#[path = "../examples/fleet/server.rs"]
+mod server;
+
 use flight_group::Role;
 use flight_group::fleet::{Fleet, FleetGroup};
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +15,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 type Group = FleetGroup<u64, u64, String>;
@@ -35,8 +38,13 @@ fn main() {
         }
         Err(_) => 10.0,
     };
-    let server = Server::start();
-    println!("{}", describe(&server.url));
+    let given = std::env::var("FLEET_URL").ok();
+    let started = server::start(given.as_deref()).and_then(|server| Ok((server.describe()?, server)));
+    let (description, server) = started.unwrap_or_else(|error| {
+        eprintln!("{}", error.replace("give --redis", "set FLEET_URL"));
+        std::process::exit(2);
+    });
+    println!("{description}");
     let bench = Bench { url: server.url.clone(), time: Duration::from_secs_f64(seconds) };
     let parts: [(&str, Part); 6] = [
         ("pairs", Bench::pairs),
@@ -54,16 +62,6 @@ fn main() {
     }
 }
 
-/// The server's version and the machine, for whoever copies the figures.
-fn describe(url: &str) -> String {
-    let mut raw = redis::Client::open(url).unwrap().get_connection_with_timeout(Duration::from_secs(5)).unwrap();
-    let info: String = redis::cmd("INFO").arg("server").query(&mut raw).unwrap();
-    let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("unknown").trim();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    format!("redis {version}, {cores} cores, load {} at the start", load.split(' ').next().unwrap_or_default())
-}
-
 struct Bench {
     url: String,
     time: Duration,
@@ -76,33 +74,52 @@ impl Bench {
     }
 
     fn pairs(&self) {
-        println!("  {:>7}  {:>16}", "threads", "lock pairs/s");
+        println!("  {:>7}  {:>16}  {:>18}  {:>5}", "threads", "lock pairs/s", "bare pairs/s", "ratio");
         for threads in [1, 8, 32] {
             let fleet = Fleet::connect(&self.url).unwrap();
-            let rate = rate(threads, self.short(), |n| {
+            self.beside_bare_trips(threads, |n| {
                 fleet.lease(&format!("pair{n}")).acquire().unwrap().release().unwrap();
             });
-            println!("  {threads:>7}  {rate:>16.0}");
         }
     }
 
     fn flights(&self) {
-        println!("  {:>7}  {:>16}", "threads", "solo flights/s");
+        println!("  {:>7}  {:>16}  {:>18}  {:>5}", "threads", "solo flights/s", "bare pairs/s", "ratio");
         for threads in [1, 8, 32] {
             let fleet = Fleet::connect(&self.url).unwrap();
             let group: Group = fleet.group("solo");
-            let rate = rate(threads, self.short(), |n| {
+            self.beside_bare_trips(threads, |n| {
                 group.try_work(&(n as u64), || Ok(0)).unwrap();
             });
-            println!("  {threads:>7}  {rate:>16.0}");
         }
     }
 
-    /// From the end of a leader's closure to the return of a call in another fleet.
+    /// Prints the rate of `body`, which takes two round trips, beside that of two bare ones (PING, a connection for each
+    /// thread): what the machine, the server's loop and the driver leave to be had, in the same minute.
+    fn beside_bare_trips(&self, threads: usize, body: impl Fn(usize) + Sync) {
+        const ROUNDS: u32 = 7;
+        let client = redis::Client::open(&self.url[..]).unwrap();
+        let connect = || Mutex::new(client.get_connection_with_timeout(Duration::from_secs(5)).unwrap());
+        let connections: Vec<_> = (0..threads).map(|_| connect()).collect();
+        let bare = |n: usize| {
+            for _ in 0..2 {
+                redis::cmd("PING").exec(&mut *connections[n].lock().unwrap()).unwrap();
+            }
+        };
+        let slice = self.short() / ROUNDS;
+        let rounds: Vec<_> = (0..ROUNDS).map(|_| (rate(threads, slice, &body), rate(threads, slice, bare))).collect();
+        let of = |value: fn(&(f64, f64)) -> f64| median(rounds.iter().map(value).collect());
+        let (ours, floor, ratio) = (of(|round| round.0), of(|round| round.1), of(|round| round.0 / round.1));
+        println!("  {threads:>7}  {ours:>16.0}  {floor:>18.0}  {ratio:>5.2}");
+    }
+
+    /// From the end of a leader's closure to the return of a call in another fleet, beside a bare PUBLISH to a thread
+    /// that listens and hands on to one that sleeps on a condvar: the same three threads woken, and nothing else done.
     fn latency(&self) {
         let (one, other) = (Fleet::connect(&self.url).unwrap(), Fleet::connect(&self.url).unwrap());
         let (leads, follows): (Group, Group) = (one.group("latency"), other.group("latency"));
-        let mut waits = Vec::new();
+        let bare = BarePublish::new(&self.url);
+        let (mut waits, mut floors) = (Vec::new(), Vec::new());
         let origin = Instant::now();
         let elapsed = || origin.elapsed().as_nanos() as u64;
         while origin.elapsed() < self.short() {
@@ -126,12 +143,17 @@ impl Bench {
                     waits.push(elapsed().saturating_sub(landing.value) as f64 / 1000.0);
                 }
             });
+            floors.push(bare.round(&elapsed));
         }
-        waits.sort_by(f64::total_cmp);
-        let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
-        let rounds = waits.len();
-        println!("  from the end of a closure to a follower's return, {rounds} rounds");
-        println!("  p50 {:.0} us, p90 {:.0} us, p99 {:.0} us", at(0.5), at(0.9), at(0.99));
+        println!(
+            "  from the end of a closure to a follower's return, {} rounds; a bare PUBLISH beside it",
+            waits.len()
+        );
+        for (name, mut times) in [("flight", waits), ("bare", floors)] {
+            times.sort_by(f64::total_cmp);
+            let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+            println!("  {name:>7}  p50 {:.0} us, p90 {:.0} us, p99 {:.0} us", at(0.5), at(0.9), at(0.99));
+        }
     }
 
     /// Eight processes of four threads, one key, work of 2 ms.
@@ -209,6 +231,59 @@ impl Bench {
         workers.iter_mut().for_each(Worker::go);
         std::thread::sleep(time);
         finish(workers)
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// A message on its way through a bare connection, a listening thread and a condvar.
+struct BarePublish {
+    sender: Mutex<redis::Connection>,
+    arrived: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl BarePublish {
+    const CHANNEL: &str = "flight-group-bench";
+
+    fn new(url: &str) -> Self {
+        let client = redis::Client::open(url).unwrap();
+        let connect = || client.get_connection_with_timeout(Duration::from_secs(5)).unwrap();
+        let (mut listener, sender) = (connect(), Mutex::new(connect()));
+        let arrived = Arc::new((Mutex::new(false), Condvar::new()));
+        let (subscribed, subscription) = mpsc::channel();
+        let hand_on = arrived.clone();
+        // Ends with the process.
+        std::thread::spawn(move || {
+            let mut channel = listener.as_pubsub();
+            channel.subscribe(Self::CHANNEL).unwrap();
+            subscribed.send(()).unwrap();
+            while channel.get_message().is_ok() {
+                *hand_on.0.lock().unwrap() = true;
+                hand_on.1.notify_one();
+            }
+        });
+        subscription.recv().unwrap();
+        Self { sender, arrived }
+    }
+
+    /// Microseconds from before the PUBLISH until the thread that waits for it has it.
+    fn round(&self, elapsed: &(impl Fn() -> u64 + Sync)) -> f64 {
+        std::thread::scope(|s| {
+            let sent = s.spawn(|| {
+                std::thread::sleep(Duration::from_millis(2));
+                let sent = elapsed();
+                let sender = &mut *self.sender.lock().unwrap();
+                redis::cmd("PUBLISH").arg(Self::CHANNEL).arg("x").exec(sender).unwrap();
+                sent
+            });
+            let (arrived, bell) = &*self.arrived;
+            *bell.wait_while(arrived.lock().unwrap(), |arrived| !*arrived).unwrap() = false;
+            let returned = elapsed();
+            returned.saturating_sub(sent.join().unwrap()) as f64 / 1000.0
+        })
     }
 }
 
@@ -348,40 +423,4 @@ fn child(role: &str) {
 fn work(millis: u64) -> u64 {
     std::thread::sleep(Duration::from_millis(millis));
     millis
-}
-
-/// A server of the bench's own, unless it was given one.
-struct Server {
-    child: Option<Child>,
-    url: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        if let Ok(url) = std::env::var("FLEET_URL") {
-            return Self { child: None, url };
-        }
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn();
-        let Ok(child) = child else {
-            eprintln!("no redis-server on the PATH: install it, e.g. `apt-get install redis-server`, or set FLEET_URL");
-            std::process::exit(2);
-        };
-        let server = Self { child: Some(child), url: format!("redis://127.0.0.1:{port}/") };
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        server
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = (child.kill(), child.wait());
-        }
-    }
 }

@@ -114,7 +114,7 @@ fn run(options: &Options) -> Result<bool, String> {
     worker::create(&database, ROWS).map_err(|error| format!("no database at {}: {error}", database.display()))?;
     // Not the address that was given: it may hold a password.
     let whose = if options.redis.is_some() { "the redis given".to_owned() } else { format!("redis at {}", server.url) };
-    println!("{WORKERS} workers, {ROWS} rows, {} s; {whose}", options.seconds);
+    println!("{WORKERS} workers, {ROWS} rows, {} s; {whose}: {}", options.seconds, server.describe()?);
 
     let mut fleet = Fleet::default();
     for _ in 0..WORKERS {

@@ -1,4 +1,4 @@
-//! A Redis: the one given, or one of our own.
+//! A Redis: the one given, or one of our own. The benches start theirs with this file, too.
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -33,6 +33,21 @@ pub(crate) fn start(given: Option<&str>) -> Result<Server, String> {
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(server)
+}
+
+impl Server {
+    /// Its version and the machine, for whoever copies the figures.
+    pub(crate) fn describe(&self) -> Result<String, String> {
+        let info: String = redis::Client::open(self.url.as_str())
+            .and_then(|client| client.get_connection_with_timeout(Duration::from_secs(5)))
+            .and_then(|mut connection| redis::cmd("INFO").arg("server").query(&mut connection))
+            .map_err(|error| format!("no redis at the address given: {error}"))?;
+        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("unknown").trim();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').next().unwrap_or_default();
+        Ok(format!("redis {version}, {cores} cores, load {load} at the start"))
+    }
 }
 
 impl Drop for Server {

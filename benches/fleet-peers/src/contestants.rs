@@ -112,7 +112,11 @@ impl Contestant for Hand {
     }
 }
 
-fn on_threads(threads: usize, time: Duration, body: impl Fn(usize) -> Result<(), String> + Sync) -> Result<f64, String> {
+fn on_threads(
+    threads: usize,
+    time: Duration,
+    body: impl Fn(usize) -> Result<(), String> + Sync,
+) -> Result<f64, String> {
     let (stop, done, failure) = (AtomicBool::new(false), AtomicU64::new(0), Mutex::new(None));
     let begin = Instant::now();
     std::thread::scope(|s| {

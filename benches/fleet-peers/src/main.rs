@@ -8,6 +8,7 @@
 
 mod args;
 mod contestants;
+#[path = "../../../examples/fleet/server.rs"]
 mod server;
 
 use args::Args;
