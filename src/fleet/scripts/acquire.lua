@@ -16,7 +16,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- Who stopped breathing must not block the queue. The server's clock judges, so no two machines need to agree.
-local head
+local head, dropped
 while true do
   head = redis.call('ZRANGE', KEYS[3], 0, 0)[1]
   if not head or head == token then break end
@@ -24,16 +24,22 @@ while true do
   if alive and tonumber(alive) >= now then break end
   redis.call('ZREM', KEYS[3], head)
   redis.call('HDEL', KEYS[4], head)
+  dropped = true
 end
 
 if not owner and (not head or head == token) then
-  redis.call('ZREM', KEYS[3], token)
-  redis.call('HDEL', KEYS[4], token)
-  -- With the last waiter goes the count of tickets.
-  if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('DEL', KEYS[4]) end
+  -- Mostly nobody queued, and there is nothing to clear up.
+  if head or dropped then
+    redis.call('ZREM', KEYS[3], token)
+    redis.call('HDEL', KEYS[4], token)
+    -- With the last waiter goes the count of tickets.
+    if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('DEL', KEYS[4]) end
+  end
   local fence = clock[1] * 1000000 + clock[2]
   fence = math.max(fence, tonumber(redis.call('GET', KEYS[2]) or 0) + 1)
   id = string.format('%.0f', fence)
+  -- Also where there is nothing to delete: a server that is full refuses what takes memory, but not to a script that
+  -- has written before, and this may be the first of its writes.
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], 's', 'R', 'i', id, 't', token)
   redis.call('PEXPIRE', KEYS[1], ARGV[2])

@@ -41,6 +41,8 @@ local now = redis.call('TIME')
 local fence = now[1] * 1000000 + now[2]
 fence = math.max(fence, tonumber(redis.call('GET', KEYS[2]) or 0) + 1, tonumber(id or 0) + 1)
 id = string.format('%.0f', fence)
+-- Also where there is nothing to delete: a server that is full refuses what takes memory, but not to a script that has
+-- written before, and this may be the first of its writes.
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 's', 'R', 'i', id, 't', ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])

@@ -24,6 +24,8 @@ else
 end
 if #KEYS == 1 then return released end
 
+-- Mostly nobody queues.
+if redis.call('EXISTS', KEYS[2]) == 0 then return released end
 redis.call('ZREM', KEYS[2], token)
 redis.call('HDEL', KEYS[3], token)
 if redis.call('EXISTS', KEYS[2]) == 0 then
