@@ -168,3 +168,116 @@ mod tests {
         });
     }
 }
+
+#[cfg(test)] // by itself, or else cargo-mutants takes what is in here for the crate's
+#[cfg(not(any(flight_group_shuttle, flight_group_loom)))]
+mod shares {
+    //! Who wakes whom, with as many places as users get. A landing that spreads its wake-ups badly is only late, and no
+    //! test from outside sees it.
+
+    use super::*;
+    use crate::sync::{Arc, Duration};
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::mpsc::{Receiver, channel};
+    use std::thread::{spawn, yield_now};
+
+    /// Longer than any of this takes.
+    const PATIENCE: Duration = Duration::from_secs(25);
+
+    /// Followers asleep, who say at which gate they slept when they are woken, and leave it to the test to pass their
+    /// shares on.
+    struct Crowd {
+        gates: Arc<Gates>,
+        woken: Receiver<usize>,
+    }
+
+    impl Crowd {
+        /// All gates but the last are full, and at each so many sleep; the others there came and left again.
+        fn asleep<const N: usize>(at_each: [usize; N]) -> Self {
+            let (gates, landed) = (Arc::new(Gates::new()), Arc::new(AtomicBool::new(false)));
+            let (tell, woken) = channel();
+            for (at, sleepers) in at_each.into_iter().enumerate() {
+                for place in 0..if at + 1 < N { PLACES } else { sleepers } {
+                    let gate = gates.assign();
+                    if place >= sleepers {
+                        assert!(!gates.sleep(gate, Some(Instant::now()), || false), "its time is over");
+                        continue;
+                    }
+                    let (gates, landed, tell) = (gates.clone(), landed.clone(), tell.clone());
+                    spawn(move || {
+                        assert!(gates.sleep(gate, None, || landed.load(SeqCst)));
+                        let _ = tell.send(gate.0);
+                    });
+                }
+                let began = Instant::now();
+                while *gates.gates[at].lock() != sleepers {
+                    assert!(began.elapsed() < PATIENCE, "they never fell asleep");
+                    yield_now();
+                }
+            }
+            landed.store(true, SeqCst);
+            Self { gates, woken }
+        }
+
+        /// One share is passed on, and so many come out, all from one gate.
+        #[track_caller]
+        fn passes_on_to(&self, sleepers: usize, at: usize) {
+            let (done, passed_on) = channel();
+            let gates = self.gates.clone();
+            spawn(move || {
+                gates.pass_on();
+                let _ = done.send(());
+            });
+            passed_on.recv_timeout(PATIENCE).expect("passes its share on and returns");
+            for _ in 0..sleepers {
+                assert_eq!(self.woken.recv_timeout(PATIENCE), Ok(at), "somebody at that gate is woken");
+            }
+        }
+
+        fn opened(&self) -> usize {
+            self.gates.opened.load(SeqCst)
+        }
+    }
+
+    #[test]
+    fn followers_fill_one_gate_after_the_other_and_begin_again() {
+        let gates = Gates::new();
+        assert_eq!(gates.used(), 0);
+        for gate in (0..GATES).chain(0..GATES) {
+            for _ in 0..PLACES {
+                assert_eq!(gates.assign().0, gate);
+                assert!(gates.used() > gate);
+            }
+        }
+        assert_eq!(gates.used(), GATES);
+    }
+
+    #[test]
+    fn p6_a_single_gate_is_opened_by_the_leader() {
+        let crowd = Crowd::asleep([3]);
+        crowd.passes_on_to(3, 0);
+        assert_eq!(crowd.opened(), 1);
+    }
+
+    /// The leader opens no gate where there are several, and neither does the first it wakes.
+    #[test]
+    fn p6_two_are_woken_one_by_one_and_then_gate_after_gate() {
+        let crowd = Crowd::asleep([PLACES, 3]);
+        for _ in 0..SINGLES {
+            crowd.passes_on_to(1, 0);
+            assert_eq!(crowd.opened(), 0);
+        }
+        crowd.passes_on_to(PLACES - SINGLES, 0);
+        assert_eq!(crowd.opened(), 1);
+        crowd.passes_on_to(3, 1);
+    }
+
+    #[test]
+    fn p6_a_gate_that_everybody_left_is_passed_over() {
+        let crowd = Crowd::asleep([0, 0, 1]);
+        crowd.passes_on_to(1, 2);
+        let crowd = Crowd::asleep([SINGLES, 0, 1]);
+        (0..SINGLES).for_each(|_| crowd.passes_on_to(1, 0));
+        crowd.passes_on_to(1, 2);
+    }
+}

@@ -342,6 +342,35 @@ mod tests {
         }
     }
 
+    /// Otherwise a call that meets nobody takes the way of those that do, which is only slow.
+    #[test]
+    fn a_call_that_meets_nobody_finds_room_and_its_slot() {
+        let mut table: Table<String, u8, u8> = Table { few: Vec::new(), many: None };
+        let slot = |id: u64, hash| Slot::new(hash, id.to_string(), id, 1, 0);
+        let is_vacant = |table: &Table<String, u8, u8>, hash, key| table.is_vacant(hash, |slot| slot.key == key);
+        assert!(!is_vacant(&table, 1, "1"), "nothing has been allocated");
+        table.insert(slot(1, 7));
+        assert!(is_vacant(&table, 7, "2"), "another key of the same hash");
+        assert!(!is_vacant(&table, 7, "1"));
+        assert!(table.is_vacant(8, |_| unreachable!("a key of another hash is not looked at")));
+        table.push(slot(2, 8));
+        assert!(table.remove_alone(1).is_none(), "not the last");
+        assert_eq!(table.remove_alone(2), Some(Some("2".to_owned())));
+        assert_eq!(table.len(), 1);
+        for id in 2..=FEW as u64 + 1 {
+            table.insert(slot(id, id));
+        }
+        assert!(!is_vacant(&table, 99, "99") && table.remove_alone(FEW as u64).is_none(), "the list was too short");
+    }
+
+    /// By itself a `Vec` begins with less where its elements are large.
+    #[test]
+    fn the_first_slot_makes_room_for_four_however_large() {
+        let mut table: Table<[u8; 2000], u8, u8> = Table { few: Vec::new(), many: None };
+        table.insert(Slot::new(1, [0; 2000], 1, 1, 0));
+        assert!((4..=FEW).contains(&table.few.capacity()));
+    }
+
     /// What hashbrown looks at (the low bits, and the top seven) is as good as the hasher was: a constant here would
     /// break no promise, and make every flight look at every other.
     #[test]

@@ -284,4 +284,17 @@ mod tests {
         assert_ne!(wait(), wait());
         assert!(number().is_none());
     }
+
+    /// Otherwise the walk comes to the same end, and is only slow.
+    #[test]
+    fn p7_nothing_is_walked_where_the_leader_waits_for_nobody() {
+        let (me, leader) = (thread_number(), next_thread_number());
+        let led_by = |thread| FlightHead::new(1, None, thread);
+        assert!(runs_on(&led_by(NOBODY), me) && runs_on(&led_by(leader), me));
+        assert!(!runs_on(&led_by(me), me));
+        let edge = Edge { from: leader, to: led_by(NOBODY), wait: 1, ends_by_itself: false, thread: current_thread() };
+        stripe(leader).lock().edges.push(edge);
+        assert!(!runs_on(&led_by(leader), me));
+        assert!(stripe(leader).lock().remove(leader).is_some());
+    }
 }

@@ -1,7 +1,8 @@
 //! What is reported of flights and waits: the observer's words, spans (feature `tracing`), meters (feature
 //! `metrics`).
 
-use flight_group::{Ending, Group, WriteGroup};
+use flight_group::{Ending, Error, Group, WriteGroup};
+use std::cell::Cell;
 
 #[cfg(feature = "metrics")]
 mod meters;
@@ -27,4 +28,30 @@ fn a_group_that_asked_for_nothing_does_not_read_the_clock_for_it() {
     });
     let writes: WriteGroup<u8> = WriteGroup::new();
     writes.write(&1, || assert_eq!(writes.flights()[0].age, None));
+}
+
+thread_local! {
+    static CLONES: Cell<usize> = const { Cell::new(0) };
+}
+
+#[derive(PartialEq, Eq, Hash, Debug)]
+struct Counted;
+
+impl Clone for Counted {
+    fn clone(&self) -> Self {
+        CLONES.set(CLONES.get() + 1);
+        Self
+    }
+}
+
+/// A key that could be shown is not made where nobody looks.
+#[test]
+fn a_key_is_not_cloned_to_tell_nobody() {
+    let group: Group<Counted, u8> = Group::builder().debug_keys().max_followers(0).build();
+    group.work(&Counted, || {
+        let before = CLONES.get();
+        assert_eq!(group.call(&Counted).run(|| Ok(2)), Err(Error::Overloaded));
+        assert_eq!(CLONES.get(), before);
+        1
+    });
 }
