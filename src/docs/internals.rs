@@ -15,7 +15,7 @@
 //!
 //! A *solo* flight has no memory of its own: its leader knows the slot by number, and when it lands with nobody
 //! aboard it takes its value home without cloning it. That is why a lone call costs two critical sections and, with
-//! a key that needs no heap, no allocation. The first follower makes the `Flight`, under the shard's lock.
+//! a key that needs no heap, no allocation. The first follower brings the `Flight`.
 //!
 //! A read boards `current`. A write (or a `fresh` read) boards `next`, making it if there is none. The landing of
 //! `current` closes `next`, makes it `current` and calls its newest caller to lead; later writes make a new
@@ -48,7 +48,8 @@
 //! loom the gates alone.
 //!
 //! The memory of a flight that gets its first follower is made outside the shard's lock, which is then taken
-//! anew: a leader whose work is short wants that lock, and would sleep for it.
+//! anew: a leader whose work is short wants that lock, and would sleep for it. Where two come first at the same moment,
+//! one of them has made it for nothing.
 //!
 //! Callers that queue behind a running flight may have to lead, and so must be wakeable one by one: each has a
 //! *seat* with a condvar of its own, kept for the thread's next wait, in a queue ordered by arrival. Promotion
@@ -79,4 +80,5 @@
 //! [shuttle](https://docs.rs/shuttle) (random and PCT schedules, deadlines as coin tosses) and, for the smallest
 //! scenarios, under [loom](https://docs.rs/loom) (every schedule). Real threads run generated histories that one
 //! checker, written from the promises alone, judges. Keys, values and errors that panic on their n-th use are
-//! thrown at every verb. Costs that are exact (allocations, instructions, sizes) are tests.
+//! thrown at every verb. Costs that are exact (allocations, instructions, sizes) are tests. `cargo mutants` over the
+//! engine leaves no survivor but those that `.cargo/mutants.toml` names, each with its reason.
