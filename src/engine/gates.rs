@@ -10,12 +10,13 @@
 //! if the first one opened a gate, a leader that was pushed off its core by it came back after the whole crowd that
 //! queued up there (measured with 256 followers: after 700 us in one flight of two, instead of 20).
 //!
-//! Invariant: *after the outcome is published, as long as anybody sleeps at a gate, somebody who is awake has yet
-//! to open one.* It holds because
+//! Invariant: *after the outcome is published, as long as anybody sleeps at a gate, somebody who is awake has yet to
+//! pass its share on*, and only so many shares go to one follower alone. It holds because
 //!
 //! * a thread falls asleep only after it looked for the outcome under its gate's lock, which whoever opens the
 //!   gate takes after the publication: it sees the outcome, or is seen asleep;
 //! * a gate at which nobody sleeps is passed over by the one who claimed it, who goes on to the next;
+//! * who is woken alone may have been woken already, so that nobody else is: then it has its own share yet to pass on;
 //! * everybody who leaves after the publication passes its share on first, whether it was woken, had never slept, or was
 //!   about to time out.
 //!
