@@ -296,6 +296,20 @@ fn a_dead_head_is_dropped_also_where_nobody_released() {
 }
 
 #[test]
+fn with_the_last_dead_waiter_goes_all_of_its_queue() {
+    let server = Server::start();
+    let c = &mut server.raw();
+    acquire(c, "a", "60000", "queue");
+    acquire(c, "dead", "1", "queue");
+    until("the dead one is dropped by who only looks", || {
+        assert_eq!(acquire(c, "b", "60000", "try")[0], "B");
+        !c.exists::<_, bool>("{k}:q").unwrap()
+    });
+    assert!(!c.exists::<_, bool>("{k}:h").unwrap(), "nothing outlives the queue");
+    assert_eq!(give_back(c, "a"), ["1"]);
+}
+
+#[test]
 fn who_leaves_the_queue_passes_the_turn_on() {
     let server = Server::start();
     let c = &mut server.raw();

@@ -26,13 +26,14 @@ while true do
   redis.call('HDEL', KEYS[4], head)
   dropped = true
 end
+-- With the last waiter goes the count of tickets.
+if dropped and not head then redis.call('DEL', KEYS[4]) end
 
 if not owner and (not head or head == token) then
   -- Mostly nobody queued, and there is nothing to clear up.
-  if head or dropped then
+  if head then
     redis.call('ZREM', KEYS[3], token)
     redis.call('HDEL', KEYS[4], token)
-    -- With the last waiter goes the count of tickets.
     if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('DEL', KEYS[4]) end
   end
   local fence = clock[1] * 1000000 + clock[2]
