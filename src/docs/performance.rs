@@ -115,12 +115,15 @@
 //!
 //! * One follower is back 1.6 to 1.9 times as late as after a bare broadcast (the aim was 1.1). Where the kernel wakes it on
 //!   the leader's core it is 7 us instead of 5: the leader takes 0.8 us before it rings, with the slot to be unlinked and
-//!   the outcome to be published, and the follower 0.6 us after, all of it memory that the other core had last. Where it
+//!   the outcome to be published, and the follower 0.6 us after; most of it is memory that the other core had last. Where it
 //!   is woken on a core that sleeps it takes either 15 to 20 us, and the median falls between the two.
 //! * With 64 followers the mean one is back 1.39 times as late (1.25), the last one 1.20 (1.15), and with 16 the last one
 //!   1.20: the price of a leader that is back after 30 us instead of after everybody. It goes first, they start some
 //!   20 us later, and from 256 on nobody notices.
-//! * For the same reason 64 threads on one hot key with work of 100 us or 2 us take 1.13 to 1.16 times the runs of what
+//! * On cores that are busy with other work (four spinning threads on two cores) waking is handed on through threads that
+//!   wait for a core like everybody else: with 256 followers the mean one was back after 0.9 to 5 ms, and after 0.6 to 0.8 from
+//!   a bare broadcast, whose leader was back after 1 to 4 ms instead of 15 us. With 64 it was 1.2 to 1.6 times.
+//! * Since followers start later, 64 threads on one hot key with work of 100 us or 2 us take 1.13 to 1.16 times the runs of what
 //!   is written by hand with std (1.0; 9 % more calls a second), and CPU on a hot key is 0.97 to 1.22 of the best (1.05):
 //!   a follower of this crate is also entered into the deadlock map, counted, and wakes others before it goes on.
 //! * Two threads with 64 keys each make 1.2 times the calls of one (not 1.4, the aim): a shard that the other core
@@ -152,6 +155,7 @@
 //!   and 13.5 ns a lone call instead of 12.6.
 //! * The fleet's connection: waking the owners of answers after the lock is given back; sending the next batch before
 //!   they are woken; letting them queue again before the next batch is taken. No difference above the noise of 40 %.
+//! * Gates that whoever comes goes on opening until none is left: no difference, on quiet cores or on busy ones.
 //! * A tree of single wake-ups on one condvar (the leader wakes eight, each woken follower two more): a system call
 //!   for every follower. Against a broadcast the last of 16, 64 and 1,024 followers was 1.41, 1.19 and 1.72 times
 //!   later; with gates (see [`internals`](super::internals)) 1.10, 0.96 and 0.95 times, in the same hour on the same
