@@ -272,7 +272,7 @@ fn an_outcome_that_is_there_wins_over_the_deadline() {
             let leader = load(1);
             until(|| batcher.waiting() == 1);
             // Long enough for a busy machine to come as far as `queued` before.
-            let deadline = Instant::now() + Duration::from_secs(2);
+            let deadline = Instant::now() + Duration::from_secs(1);
             let follower = scope.spawn(move || batcher.call(&Slow::quick(2)).deadline(deadline).load());
             until(|| batcher.waiting() == 2);
             act.send(()).unwrap();
@@ -297,5 +297,5 @@ fn an_outcome_that_is_there_wins_over_the_deadline() {
         })
     }
     // Between the function's return and the outcome being there lies a moment that no test can wait for.
-    within(|| assert!((0..5).any(|_| attempt())));
+    within(|| assert!((0..5).filter(|_| attempt()).count() >= 3));
 }
