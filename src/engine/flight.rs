@@ -228,18 +228,18 @@ impl<V, E> Flight<V, E> {
     /// Wakes the leader's share of those who wait, after the outcome was published.
     #[cold]
     pub(crate) fn begin_waking(&self) {
-        self.gates.pass_on();
-        self.wake_seats(LEADERS_SHARE);
+        self.wake(LEADERS_SHARE);
     }
 
     /// Wakes a follower's share of those who wait still: the first thing it does when it finds the outcome.
     #[cold]
     pub(crate) fn pass_on(&self) {
-        self.gates.pass_on();
-        self.wake_seats(FOLLOWERS_SHARE);
+        self.wake(FOLLOWERS_SHARE);
     }
 
-    fn wake_seats(&self, share: usize) {
+    /// Passes on at the gates, and wakes so many in seats.
+    fn wake(&self, share: usize) {
+        self.gates.pass_on();
         // Relaxed: whoever came, came under the shard's lock, and the landing has held that since.
         if !self.crowded.load(Relaxed) {
             return;
