@@ -17,15 +17,14 @@ fn circle<E: std::fmt::Debug>(error: Error<E>) -> Deadlock {
 
 /// Calls, each time with a deadline, until the call is refused: then whoever closes the circle with it waits. (It is
 /// aboard a moment before that, and would be refused itself if this thread waited first.)
-fn until_refused<V: Clone + PartialEq + std::fmt::Debug>(
-    call: impl Fn() -> Result<Landing<V>, Error<std::convert::Infallible>>,
-) -> Deadlock {
-    loop {
-        match call() {
-            Err(Error::TimedOut) => {}
-            other => return circle(other.unwrap_err()),
+fn until_refused<V: std::fmt::Debug>(call: impl Fn() -> Result<Landing<V>, Error<std::convert::Infallible>>) {
+    until(|| match call() {
+        Err(Error::TimedOut) => false,
+        other => {
+            circle(other.unwrap_err());
+            true
         }
-    }
+    });
 }
 
 #[test]
