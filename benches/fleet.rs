@@ -39,9 +39,9 @@ fn main() {
         Err(_) => 10.0,
     };
     let given = std::env::var("FLEET_URL").ok();
-    let started = server::start(given.as_deref()).and_then(|server| Ok((server.describe()?, server)));
+    let started = server::start(given.as_deref(), "FLEET_URL").and_then(|server| Ok((server.describe()?, server)));
     let (description, server) = started.unwrap_or_else(|error| {
-        eprintln!("{}", error.replace("give --redis", "set FLEET_URL"));
+        eprintln!("{error}");
         std::process::exit(2);
     });
     println!("{description}");
@@ -74,29 +74,31 @@ impl Bench {
     }
 
     fn pairs(&self) {
-        println!("  {:>7}  {:>16}  {:>18}  {:>5}", "threads", "lock pairs/s", "bare pairs/s", "ratio");
-        for threads in [1, 8, 32] {
-            let fleet = Fleet::connect(&self.url).unwrap();
-            self.beside_bare_trips(threads, |n| {
-                fleet.lease(&format!("pair{n}")).acquire().unwrap().release().unwrap();
-            });
-        }
+        self.beside_bare_trips("lock pairs/s", |fleet| {
+            move |n| fleet.lease(&format!("pair{n}")).acquire().unwrap().release().unwrap()
+        });
     }
 
     fn flights(&self) {
-        println!("  {:>7}  {:>16}  {:>18}  {:>5}", "threads", "solo flights/s", "bare pairs/s", "ratio");
-        for threads in [1, 8, 32] {
-            let fleet = Fleet::connect(&self.url).unwrap();
+        self.beside_bare_trips("solo flights/s", |fleet| {
             let group: Group = fleet.group("solo");
-            self.beside_bare_trips(threads, |n| {
+            move |n| {
                 group.try_work(&(n as u64), || Ok(0)).unwrap();
-            });
+            }
+        });
+    }
+
+    /// Prints the rate of what `make` makes, which takes two round trips, beside that of two bare ones (PING, a
+    /// connection for each thread): what the machine, the server's loop and the driver leave to be had, in the same minute.
+    fn beside_bare_trips<F: Fn(usize) + Sync>(&self, what: &str, make: impl Fn(Fleet) -> F) {
+        println!("  {:>7}  {what:>16}  {:>18}  {:>5}", "threads", "bare pairs/s", "ratio");
+        for threads in [1, 8, 32] {
+            let body = make(Fleet::connect(&self.url).unwrap());
+            self.compare(threads, &body);
         }
     }
 
-    /// Prints the rate of `body`, which takes two round trips, beside that of two bare ones (PING, a connection for each
-    /// thread): what the machine, the server's loop and the driver leave to be had, in the same minute.
-    fn beside_bare_trips(&self, threads: usize, body: impl Fn(usize) + Sync) {
+    fn compare(&self, threads: usize, body: &(impl Fn(usize) + Sync)) {
         const ROUNDS: u32 = 7;
         let client = redis::Client::open(&self.url[..]).unwrap();
         let connect = || Mutex::new(client.get_connection_with_timeout(Duration::from_secs(5)).unwrap());
@@ -107,7 +109,7 @@ impl Bench {
             }
         };
         let slice = self.short() / ROUNDS;
-        let rounds: Vec<_> = (0..ROUNDS).map(|_| (rate(threads, slice, &body), rate(threads, slice, bare))).collect();
+        let rounds: Vec<_> = (0..ROUNDS).map(|_| (rate(threads, slice, body), rate(threads, slice, bare))).collect();
         let of = |value: fn(&(f64, f64)) -> f64| median(rounds.iter().map(value).collect());
         let (ours, floor, ratio) = (of(|round| round.0), of(|round| round.1), of(|round| round.0 / round.1));
         println!("  {threads:>7}  {ours:>16.0}  {floor:>18.0}  {ratio:>5.2}");

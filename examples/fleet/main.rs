@@ -105,7 +105,7 @@ fn main() {
 
 /// Whether all went well.
 fn run(options: &Options) -> Result<bool, String> {
-    let server = server::start(options.redis.as_deref())?;
+    let server = server::start(options.redis.as_deref(), "--redis")?;
     // Before anything is made: an address nobody answers at is one clear line.
     drop(flight_group::fleet::Fleet::connect(&server.url).map_err(|error| error.to_string())?);
     let unwritable = |error: std::io::Error| format!("cannot write {}: {error}", options.svg.display());

@@ -9,7 +9,8 @@ pub(crate) struct Server {
     pub(crate) url: String,
 }
 
-pub(crate) fn start(given: Option<&str>) -> Result<Server, String> {
+/// `option` is how the program is given one.
+pub(crate) fn start(given: Option<&str>, option: &str) -> Result<Server, String> {
     if let Some(url) = given {
         return Ok(Server { child: None, url: url.to_owned() });
     }
@@ -22,7 +23,7 @@ pub(crate) fn start(given: Option<&str>) -> Result<Server, String> {
         .stdout(Stdio::null())
         .spawn()
         .map_err(|error| {
-            format!("no redis-server ({error}): install it, e.g. `apt-get install redis-server`, or give --redis")
+            format!("no redis-server ({error}): install it, e.g. `apt-get install redis-server`, or give {option}")
         })?;
     let server = Server { child: Some(child), url: format!("redis://127.0.0.1:{port}/") };
     let begin = Instant::now();

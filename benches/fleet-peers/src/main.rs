@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), String> {
-    let server = server::start(args.url.as_deref())?;
+    let server = server::start(args.url.as_deref(), "--redis")?;
     println!("{}; {} rounds of {:?} each", server.describe()?, args.rounds, args.time);
     println!(
         "\n{:>7} | {:>12} {:>12} {:>12} | {:>16} {:>16}",
