@@ -56,12 +56,12 @@ pub(crate) fn board(
     let token = core.mint.token();
     let letterbox = core.room.open(&token);
     let counters = &core.counters;
-    // The flight to ask the outcome of; which flights will do; whether the followed leader vanished without a word,
-    // and whether an outcome that is found had been announced.
-    let (mut followed, mut which, mut vanished, mut announced) = (0, Which::from(fresh), false, false);
+    // The first flight whose stored outcome will do; which flights may be followed; whether the followed leader vanished
+    // without a word, and whether an outcome that is found had been announced.
+    let (mut first, mut which, mut vanished, mut announced) = (0, Which::from(fresh), false, false);
     loop {
         let sent = Moment::now();
-        let (flight, left, young) = match ask(core, names, settings, &token, followed, which, deadline)? {
+        let (flight, left, young) = match ask(core, names, settings, &token, first, which, deadline)? {
             Joined::Lead { flight } => {
                 counters.led.add(1);
                 counters.takeovers.add(u64::from(vanished));
@@ -78,10 +78,11 @@ pub(crate) fn board(
             Joined::Follow { flight, left } => (flight, left, true),
             Joined::Wait { flight, left } => (flight, left, false),
         };
+        // This call was there while `flight` was in the air, so all flights after it started during this call.
         if young {
-            followed = flight;
+            first = flight;
         } else {
-            which = Which::After(flight);
+            (first, which) = (flight + 1, Which::After(flight));
         }
         let alarm = after(left + jitter(settings.ttl));
         let until = match (alarm, deadline) {
@@ -95,7 +96,7 @@ pub(crate) fn board(
                 return Ok(Boarded::Landed(outcome));
             }
             Some(Mail::Notice { flight }) => {
-                followed = flight;
+                first = flight;
                 announced = true;
             }
             Some(Mail::Oversize { .. }) => return Ok(Boarded::Alone),
@@ -126,18 +127,18 @@ fn ask(
     names: &Names,
     settings: &Settings,
     token: &Token,
-    followed: u64,
+    first: u64,
     which: Which,
     deadline: Option<Instant>,
 ) -> Result<Joined, FleetError> {
     let request = Request::new(&JOIN)
         .key(names.record())
         .key(names.last_fence())
-        .key(names.outcome(followed))
+        .key(names.outcome())
         .token(token)
         .number(millis(settings.ttl))
         .arg(core.inbox.as_str())
-        .number(followed);
+        .number(first);
     let request = match which {
         Which::Any => request.arg("any"),
         Which::None => request.arg("fresh"),
@@ -209,7 +210,7 @@ impl Flight {
                 let request = Request::new(&FINISH)
                     .key(self.names.record())
                     .key(self.names.last_fence())
-                    .key(self.names.outcome(self.held.fence))
+                    .key(self.names.outcome())
                     .token(&self.held.token)
                     .arg(if oversize { Vec::new() } else { sealed })
                     .number(millis(self.settings.linger))

@@ -49,8 +49,8 @@ impl Names {
         format!("{}:c", self.tag).into_bytes()
     }
 
-    pub(crate) fn outcome(&self, flight: u64) -> Vec<u8> {
-        format!("{}:r:{flight}", self.tag).into_bytes()
+    pub(crate) fn outcome(&self) -> Vec<u8> {
+        format!("{}:r", self.tag).into_bytes()
     }
 
     pub(crate) fn queue(&self) -> Vec<u8> {

@@ -113,13 +113,14 @@ fn entry() {
         match role.as_str() {
             "flights" => flights(&fleet, &log, number("KEYS") as u32, number("THREADS") as usize, work, &stopped),
             "once" => once(&fleet, &log, &stopped),
+            "crowd" => crowd(&fleet, &log, number("THREADS") as usize, work),
             "leases" => leases(&fleet, &log, work, &stopped),
             "store" => store(&fleet, &log, &text("URL"), &stopped),
             "fork" => crate::forks::parent(&fleet, &log),
             other => panic!("no role {other}"),
         }
         // Whoever has done his part waits for nobody.
-        if matches!(role.as_str(), "once" | "store" | "fork") {
+        if matches!(role.as_str(), "once" | "crowd" | "store" | "fork") {
             std::process::exit(0);
         }
     });
@@ -178,6 +179,27 @@ fn once(fleet: &Fleet, log: &Log, stopped: &(impl Fn() -> bool + Sync)) {
         })
         .unwrap();
     log.put(if landing.detached() { "detached" } else { "landed" }, "1", landing.value);
+}
+
+/// One call for key 1 on each of many threads; whoever leads works for a moment.
+fn crowd(fleet: &Fleet, log: &Log, threads: usize, work: Duration) {
+    let group: Group = fleet.group("g");
+    std::thread::scope(|s| {
+        for _ in 0..threads {
+            s.spawn(|| {
+                let led = |flight: &FleetFlight| {
+                    let fence = flight.fence().unwrap();
+                    log.put("start", "1", fence);
+                    std::thread::sleep(work);
+                    log.put("end", "1", fence);
+                    Ok(fence)
+                };
+                log.put("return", "1", group.call(&1).run_with(led).unwrap().value);
+            });
+        }
+        wait::until("all threads wait", || group.followers(&1) + 1 == threads);
+        log.put("ready", "1", 0);
+    });
 }
 
 /// Takes a lease again and again, and logs every turn.

@@ -110,7 +110,7 @@ fn a_landing_whose_answer_was_lost_is_neither_stale_nor_late() {
                         started.send(()).unwrap();
                         until("the other follows", || cut.registered() == 1);
                         // Renewals of other flights may go by, but only the landing names this outcome.
-                        cut.proxy.trap(":r:", damage);
+                        cut.proxy.trap("{flight:g:g:1}:r", damage);
                         Ok(1)
                     })
                 });

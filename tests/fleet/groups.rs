@@ -214,6 +214,44 @@ fn a_panic_costs_others_no_time_to_live() {
     });
 }
 
+/// Five processes ask again when a leader panics, each when it hears of it; the work that was left takes no time.
+#[test]
+fn a_panicked_leader_has_one_heir() {
+    watched("one heir of a panic", || {
+        let two = Two::start();
+        let first: Group = two.one.group("g");
+        let fleets: Vec<Fleet> = (0..5).map(|_| patient(&two.server.url()).connect().unwrap()).collect();
+        let runs = AtomicU64::new(0);
+        for round in 1..=5 {
+            std::thread::scope(|s| {
+                let (started, start) = mpsc::channel();
+                let (two, first, runs) = (&two, &first, &runs);
+                let leader = s.spawn(move || {
+                    first.try_work(&1, || {
+                        started.send(()).unwrap();
+                        until("all follow", || two.registered() == 5);
+                        panic!("expected in this test's output")
+                    })
+                });
+                start.recv_timeout(LONG).unwrap();
+                let followers: Vec<_> = fleets
+                    .iter()
+                    .map(|fleet| {
+                        let group: Group = fleet.group("g");
+                        s.spawn(move || {
+                            group.try_work(&1, || Ok(runs.fetch_add(1, Ordering::SeqCst).to_string())).unwrap()
+                        })
+                    })
+                    .collect();
+                assert!(leader.join().is_err());
+                let outcomes: Vec<String> = followers.into_iter().map(|follower| follower.join().unwrap()).collect();
+                assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{outcomes:?}");
+                assert_eq!(runs.load(Ordering::SeqCst), round);
+            });
+        }
+    });
+}
+
 #[test]
 fn a_fresh_call_gets_a_flight_that_started_after_it() {
     watched("fresh", || {

@@ -53,6 +53,31 @@ fn a_killed_leader_is_followed_by_exactly_one() {
     });
 }
 
+/// Fifty threads in five processes follow a leader that dies; the work that was left takes no time. They ask again at
+/// different moments, and all get the outcome of the one that was first.
+#[test]
+fn a_killed_leader_has_one_heir() {
+    watched("one heir", || {
+        for _ in 0..3 {
+            let (server, log) = (Server::start(), Log::create());
+            let work = Duration::from_millis(1);
+            let orders = Orders { threads: 10, work, ..orders(&server, "crowd") };
+            let leader = Process::start(&Orders { role: "once", ..orders.clone() }, &log);
+            until("it leads", || log.count("start") == 1);
+            let processes: Vec<_> = (0..5).map(|_| Process::start(&orders, &log)).collect();
+            until("all threads wait", || log.count("ready") == 5);
+            let registered = || {
+                let fields: Vec<String> = server.raw().hkeys("{flight:g:g:1}:f").unwrap();
+                fields.iter().filter(|field| field.starts_with("n:")).count()
+            };
+            until("all processes follow", || registered() == 5);
+            leader.kill(&mut HashMap::new());
+            processes.into_iter().for_each(Process::finish);
+            assert_eq!((log.count("start"), log.count("return")), (2, 50), "{:?}", log.read());
+        }
+    });
+}
+
 #[test]
 fn a_leader_stopped_past_its_time_is_overtaken_and_learns_of_it() {
     watched("SIGSTOP of the leader", || {

@@ -11,6 +11,7 @@ const ACQUIRE: &str = include_str!("../../src/fleet/scripts/acquire.lua");
 
 const RECORD: &str = "{k}:f";
 const FENCE: &str = "{k}:c";
+const OUTCOME: &str = "{k}:r";
 
 fn run(connection: &mut Connection, code: &str, keys: &[&str], args: &[&str]) -> Value {
     let script = Script::new(code);
@@ -34,16 +35,14 @@ fn words(value: &Value) -> Vec<String> {
     }
 }
 
-fn join(connection: &mut Connection, token: &str, inbox: &str, followed: &str, which: &str) -> Vec<String> {
-    let outcome = format!("{{k}}:r:{followed}");
-    let args = [token, "10000", inbox, followed, which];
-    words(&run(connection, JOIN, &[RECORD, FENCE, &outcome], &args))
+fn join(connection: &mut Connection, token: &str, inbox: &str, first: &str, which: &str) -> Vec<String> {
+    let args = [token, "10000", inbox, first, which];
+    words(&run(connection, JOIN, &[RECORD, FENCE, OUTCOME], &args))
 }
 
-fn finish(connection: &mut Connection, token: &str, flight: &str, outcome: &str, reuse: &str) -> Vec<String> {
-    let stored = format!("{{k}}:r:{flight}");
+fn finish(connection: &mut Connection, token: &str, outcome: &str, reuse: &str) -> Vec<String> {
     let args = [token, outcome, "10000", "8192", reuse, ""];
-    words(&run(connection, FINISH, &[RECORD, FENCE, &stored], &args))
+    words(&run(connection, FINISH, &[RECORD, FENCE, OUTCOME], &args))
 }
 
 fn release(connection: &mut Connection, token: &str) -> Vec<String> {
@@ -88,23 +87,87 @@ fn an_outcome_goes_to_exactly_those_who_registered() {
 
     let flight = join(c, "a", "in-a", "0", "any")[1].clone();
     join(c, "b", "in-b", "0", "any");
-    assert_eq!(finish(c, "a", &flight, "hello", "0"), ["1", "1"]);
+    assert_eq!(finish(c, "a", "hello", "0"), ["1", "1"]);
     assert_eq!(text(heard.get_message().unwrap()), format!("ob {flight} hello"));
     deaf.set_read_timeout(Some(std::time::Duration::from_millis(20))).unwrap();
     assert!(deaf.get_message().unwrap_err().is_timeout());
 
-    // For a follower whose message was lost the outcome lingers, under the flight's own name.
+    // For a follower whose message was lost the outcome lingers, with the flight's number.
     assert_eq!(join(c, "b", "in-b", &flight, "any"), ["O", &flight, "hello"]);
     // A newcomer starts anew: nothing is served after its flight has ended.
     assert_eq!(join(c, "d", "in-d", "0", "any")[0], "L");
+}
+
+/// However its followers' leader ended: its record expired, or it gave up.
+#[test]
+fn all_followers_of_a_flight_without_an_outcome_get_one_heirs() {
+    for ended_by_itself in [true, false] {
+        let server = Server::start();
+        let c = &mut server.raw();
+        let end = |c: &mut Connection, token: &str| {
+            if ended_by_itself {
+                let _: () = c.del(RECORD).unwrap();
+            } else {
+                assert_eq!(release(c, token), ["1"]);
+            }
+        };
+        let dead = join(c, "a", "in-a", "0", "any")[1].clone();
+        for follower in ["b", "c", "d"] {
+            assert_eq!(join(c, follower, "in", "0", "any")[..2], ["F".to_owned(), dead.clone()]);
+        }
+        end(c, "a");
+        // The first heir is a newcomer, and ends as its predecessor did; the second one was a follower.
+        assert_eq!(join(c, "new", "in", "0", "any")[0], "L");
+        end(c, "new");
+        let heir = join(c, "b", "in", &dead, "any");
+        assert_eq!(heir[0], "L");
+        // It lands before the others have asked again.
+        assert_eq!(finish(c, "b", "heir's", "0"), ["1", "0"]);
+        for follower in ["c", "d"] {
+            assert_eq!(join(c, follower, "in", &dead, "any"), ["O", &heir[1], "heir's"]);
+        }
+        // Served to nobody who came later, and stored no more by flights that nobody waits for.
+        assert_eq!(join(c, "e", "in", "0", "any")[0], "L");
+        assert_eq!(finish(c, "e", "later", "0"), ["1", "0"]);
+        assert_eq!(join(c, "c", "in", &dead, "any"), ["O", &heir[1], "heir's"]);
+    }
+}
+
+/// Nobody who followed has asked again when a newcomer leads: its outcome is the heir's.
+#[test]
+fn a_newcomer_is_an_heir_too() {
+    let server = Server::start();
+    let c = &mut server.raw();
+    let dead = join(c, "a", "in-a", "0", "any")[1].clone();
+    join(c, "b", "in-b", "0", "any");
+    let _: () = c.del(RECORD).unwrap();
+    let heir = join(c, "new", "in", "0", "any")[1].clone();
+    assert_eq!(finish(c, "new", "heir's", "0"), ["1", "0"]);
+    assert_eq!(join(c, "b", "in-b", &dead, "any"), ["O", &heir, "heir's"]);
+}
+
+/// All who waited for one flight's end, because it was too old for them, share one flight after it.
+#[test]
+fn fresh_callers_share_the_flight_after_the_one_they_waited_for() {
+    let server = Server::start();
+    let c = &mut server.raw();
+    let old = join(c, "a", "in-a", "0", "any")[1].clone();
+    for fresh in ["b", "c"] {
+        assert_eq!(join(c, fresh, "in", "0", "fresh")[0], "W");
+    }
+    finish(c, "a", "old", "0");
+    let next = (old.parse::<u64>().unwrap() + 1).to_string();
+    let new = join(c, "b", "in", &next, &old)[1].clone();
+    finish(c, "b", "new", "0");
+    assert_eq!(join(c, "c", "in", &next, &old), ["O", &new, "new"]);
 }
 
 #[test]
 fn with_nobody_waiting_nothing_is_left_but_the_fence() {
     let server = Server::start();
     let c = &mut server.raw();
-    let flight = join(c, "a", "in-a", "0", "any")[1].clone();
-    assert_eq!(finish(c, "a", &flight, "hello", "0"), ["1", "0"]);
+    join(c, "a", "in-a", "0", "any");
+    assert_eq!(finish(c, "a", "hello", "0"), ["1", "0"]);
     assert_eq!(server.keys(), [FENCE]);
 }
 
@@ -117,10 +180,10 @@ fn a_stale_finish_publishes_nothing_and_learns_who_came_after() {
     let second = join(c, "b", "in-b", "0", "any")[1].clone();
     assert!(second.parse::<u64>().unwrap() > first.parse::<u64>().unwrap());
     join(c, "c", "in-c", "0", "any");
-    assert_eq!(finish(c, "a", &first, "old", "0"), ["0", &second]);
-    assert!(!server.keys().contains(&format!("{{k}}:r:{first}")));
+    assert_eq!(finish(c, "a", "old", "0"), ["0", &second]);
+    assert!(!server.keys().contains(&OUTCOME.to_owned()));
     // The running flight is untouched.
-    assert_eq!(finish(c, "b", &second, "new", "0"), ["1", "1"]);
+    assert_eq!(finish(c, "b", "new", "0"), ["1", "1"]);
 }
 
 #[test]
@@ -151,7 +214,7 @@ fn a_fresh_caller_waits_for_the_end_and_follows_only_what_started_later() {
 
     let old = join(c, "a", "in-a", "0", "any")[1].clone();
     assert_eq!(join(c, "b", "in-b", "0", "fresh")[..2], ["W".to_owned(), old.clone()]);
-    finish(c, "a", &old, "old", "60000");
+    finish(c, "a", "old", "60000");
     assert_eq!(text(heard.get_message().unwrap()), format!("ab {old} "));
     // Neither the outcome that lingers nor the one in the reuse window is good enough.
     assert_eq!(join(c, "c", "in-c", "0", "any"), ["D", &old, "old"]);
@@ -166,7 +229,7 @@ fn the_reuse_window_serves_until_it_closes() {
     let server = Server::start();
     let c = &mut server.raw();
     let flight = join(c, "a", "in-a", "0", "any")[1].clone();
-    finish(c, "a", &flight, "kept", "60000");
+    finish(c, "a", "kept", "60000");
     assert_eq!(join(c, "b", "in-b", "0", "any"), ["D", &flight, "kept"]);
     assert!((1..=60000).contains(&c.pttl::<_, i64>(RECORD).unwrap()));
     // What is left of it, in short.
@@ -200,16 +263,16 @@ fn a_large_outcome_is_noticed_and_an_oversize_one_is_not_stored() {
     let large = "x".repeat(8193);
     let flight = join(c, "a", "in-a", "0", "any")[1].clone();
     join(c, "b", "in-b", "0", "any");
-    finish(c, "a", &flight, &large, "0");
+    finish(c, "a", &large, "0");
     assert_eq!(text(heard.get_message().unwrap()), format!("nb {flight} "));
     assert_eq!(join(c, "b", "in-b", &flight, "any")[2], large);
 
     let flight = join(c, "a2", "in-a", "0", "any")[1].clone();
     join(c, "b", "in-b", "0", "any");
-    let stored = format!("{{k}}:r:{flight}");
-    run(c, FINISH, &[RECORD, FENCE, &stored], &["a2", "", "10000", "8192", "60000", "x"]);
+    let _: () = c.del(OUTCOME).unwrap();
+    run(c, FINISH, &[RECORD, FENCE, OUTCOME], &["a2", "", "10000", "8192", "60000", "x"]);
     assert_eq!(text(heard.get_message().unwrap()), format!("xb {flight} "));
-    assert!(!server.keys().contains(&stored));
+    assert!(!server.keys().contains(&OUTCOME.to_owned()));
     assert_eq!(join(c, "c", "in-c", "0", "any")[0], "L", "not kept for reuse either");
 }
 
@@ -241,6 +304,29 @@ fn an_expiry_that_was_taken_away_is_put_back() {
     join(c, "b", "in-b", "0", "any");
     let left: i64 = c.pttl(RECORD).unwrap();
     assert!((1..=10000).contains(&left));
+}
+
+/// What a full server refuses is a write that takes memory, as the first one of a script.
+#[test]
+fn a_full_server_lets_callers_lead_follow_hold_and_queue() {
+    let server = Server::start();
+    let c = &mut server.raw();
+    redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").exec(c).unwrap();
+    assert!(c.set::<_, _, ()>("other", "value").unwrap_err().to_string().contains("OOM"));
+    let flight = join(c, "a", "in-a", "0", "any")[1].clone();
+    assert_eq!(join(c, "b", "in-b", "0", "any")[0], "F");
+    assert_eq!(join(c, "c", "in-c", "0", "fresh")[0], "W");
+    assert_eq!(finish(c, "a", "hello", "60000"), ["1", "2"]);
+    assert_eq!(join(c, "b", "in-b", &flight, "any")[0], "O");
+    let _: () = c.del(RECORD).unwrap();
+
+    assert_eq!(acquire(c, "a", "60000", "queue")[0], "L");
+    assert_eq!(acquire(c, "b", "60000", "queue")[0], "Q");
+    assert_eq!(acquire(c, "c", "60000", "queue")[2], "1");
+    assert_eq!(words(&run(c, RENEW, &[RECORD], &["a", "50000"])), ["1"]);
+    assert_eq!(give_back(c, "c"), ["0"]);
+    assert_eq!(give_back(c, "a"), ["1"]);
+    assert_eq!(acquire(c, "b", "60000", "queue")[0], "L");
 }
 
 #[test]

@@ -39,8 +39,7 @@ if not owner and (not head or head == token) then
   local fence = clock[1] * 1000000 + clock[2]
   fence = math.max(fence, tonumber(redis.call('GET', KEYS[2]) or 0) + 1)
   id = string.format('%.0f', fence)
-  -- Also where there is nothing to delete: a server that is full refuses what takes memory, but not to a script that
-  -- has written before, and this may be the first of its writes.
+  -- Also where there is nothing to delete: the first write must take no memory.
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], 's', 'R', 'i', id, 't', token)
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -57,6 +56,8 @@ if owner then
   end
 end
 if ARGV[5] == 'try' then return {'B', left} end
+-- The first write must take no memory: a full server refuses one that does, but not to a script that has written.
+redis.call('HDEL', KEYS[4], token)
 if not redis.call('ZSCORE', KEYS[3], token) then
   redis.call('ZADD', KEYS[3], redis.call('HINCRBY', KEYS[4], '#', 1), token)
 end
