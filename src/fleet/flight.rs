@@ -216,7 +216,8 @@ impl Flight {
                     .number(millis(self.settings.linger))
                     .number(INLINE)
                     .number(reuse)
-                    .arg(if oversize { "x" } else { "" });
+                    .arg(if oversize { "x" } else { "" })
+                    .number(self.held.fence);
                 (request, Landing::Finished)
             }
         };

@@ -40,9 +40,15 @@ fn join(connection: &mut Connection, token: &str, inbox: &str, first: &str, whic
     words(&run(connection, JOIN, &[RECORD, FENCE, OUTCOME], &args))
 }
 
+/// Of the flight in the air.
 fn finish(connection: &mut Connection, token: &str, outcome: &str, reuse: &str) -> Vec<String> {
-    let args = [token, outcome, "10000", "8192", reuse, ""];
-    words(&run(connection, FINISH, &[RECORD, FENCE, OUTCOME], &args))
+    let flight: Option<String> = connection.hget(RECORD, "i").unwrap();
+    finish_flight(connection, token, &flight.unwrap_or_default(), outcome, reuse)
+}
+
+fn finish_flight(c: &mut Connection, token: &str, flight: &str, outcome: &str, reuse: &str) -> Vec<String> {
+    let args = [token, outcome, "10000", "8192", reuse, "", flight];
+    words(&run(c, FINISH, &[RECORD, FENCE, OUTCOME], &args))
 }
 
 fn release(connection: &mut Connection, token: &str) -> Vec<String> {
@@ -186,6 +192,37 @@ fn a_stale_finish_publishes_nothing_and_learns_who_came_after() {
     assert_eq!(finish(c, "b", "new", "0"), ["1", "1"]);
 }
 
+/// A copy of its JOIN came late, after its record had expired: the token leads again, and nobody knows.
+#[test]
+fn a_finish_does_not_land_another_flight_of_its_own_token() {
+    let server = Server::start();
+    let c = &mut server.raw();
+    let first = join(c, "a", "in-a", "0", "any")[1].clone();
+    let _: () = c.del(RECORD).unwrap();
+    let second = join(c, "a", "in-a", "0", "any")[1].clone();
+    join(c, "b", "in-b", "0", "fresh");
+    join(c, "c", "in-c", "0", &first);
+    assert_eq!(finish_flight(c, "a", &first, "old", "0"), ["0", &second], "`c` asked for what starts after it came");
+    assert!(!server.keys().contains(&OUTCOME.to_owned()));
+}
+
+#[test]
+fn who_waits_for_the_end_of_a_flight_is_owed_the_next_outcome_whoever_leads() {
+    let server = Server::start();
+    let c = &mut server.raw();
+    let old = join(c, "a", "in-a", "0", "any")[1].parse::<u64>().unwrap();
+    assert_eq!(join(c, "b", "in-b", "0", "fresh")[0], "W");
+    finish(c, "a", "old", "0");
+    // Somebody who knows nothing of `b` comes, leads and lands before `b` asks again.
+    let new = join(c, "c", "in-c", "0", "any")[1].clone();
+    assert_eq!(finish(c, "c", "new", "0"), ["1", "0"]);
+    assert_eq!(join(c, "b", "in-b", &(old + 1).to_string(), &old.to_string()), ["O", &new, "new"]);
+    // That was all that was owed: the next one stores nothing.
+    let later = join(c, "d", "in-d", "0", "any")[1].clone();
+    assert_eq!(finish(c, "d", "later", "0"), ["1", "0"]);
+    assert_eq!(c.get::<_, String>(FENCE).unwrap(), later);
+}
+
 #[test]
 fn fences_grow_though_the_counter_is_lost_or_ahead_of_the_clock() {
     let server = Server::start();
@@ -270,7 +307,7 @@ fn a_large_outcome_is_noticed_and_an_oversize_one_is_not_stored() {
     let flight = join(c, "a2", "in-a", "0", "any")[1].clone();
     join(c, "b", "in-b", "0", "any");
     let _: () = c.del(OUTCOME).unwrap();
-    run(c, FINISH, &[RECORD, FENCE, OUTCOME], &["a2", "", "10000", "8192", "60000", "x"]);
+    run(c, FINISH, &[RECORD, FENCE, OUTCOME], &["a2", "", "10000", "8192", "60000", "x", &flight]);
     assert_eq!(text(heard.get_message().unwrap()), format!("xb {flight} "));
     assert!(!server.keys().contains(&OUTCOME.to_owned()));
     assert_eq!(join(c, "c", "in-c", "0", "any")[0], "L", "not kept for reuse either");
@@ -318,7 +355,8 @@ fn a_full_server_lets_callers_lead_follow_hold_and_queue() {
     assert_eq!(join(c, "c", "in-c", "0", "fresh")[0], "W");
     assert_eq!(finish(c, "a", "hello", "60000"), ["1", "2"]);
     assert_eq!(join(c, "b", "in-b", &flight, "any")[0], "O");
-    let _: () = c.del(RECORD).unwrap();
+    // A lease has keys of its own.
+    let _: () = c.del(&[RECORD, FENCE]).unwrap();
 
     assert_eq!(acquire(c, "a", "60000", "queue")[0], "L");
     assert_eq!(acquire(c, "b", "60000", "queue")[0], "Q");

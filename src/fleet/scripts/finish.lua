@@ -1,9 +1,9 @@
 -- Land a flight: end its record, and hand the outcome to whoever registered for it, and to nobody else.
 -- KEYS  1 record   2 last fence given   3 the last outcome that somebody waited for
 -- ARGV  1 token    2 outcome   3 linger, ms   4 largest outcome sent inline   5 reuse window, ms, or 0
---       6 'x' for an outcome too large to share: followers are told to run their own
+--       6 'x' for an outcome too large to share: followers are told to run their own   7 the flight's id
 -- Returns  {1, waiters}   landed
---          {0, fence}     the record is not this token's any more: nothing published; the last fence given
+--          {0, fence}     the record is not this flight's any more: nothing published; the last fence given
 if #KEYS == 0 then return 0 end -- only to be known by its hash
 local record = redis.call('HGETALL', KEYS[1])
 local owner, id, state, heir
@@ -16,7 +16,9 @@ for n = 1, #record, 2 do
   elseif field == 'h' then heir = true
   elseif string.sub(field, 1, 2) == 'n:' then waiters[#waiters + 1] = {string.sub(field, 3), value} end
 end
-if state ~= 'R' or owner ~= ARGV[1] then
+-- The id too: a copy of a JOIN that comes late can make this token the leader of another flight, whose followers this
+-- outcome may be too old for.
+if state ~= 'R' or owner ~= ARGV[1] or id ~= ARGV[7] then
   return {0, string.match(redis.call('GET', KEYS[2]) or '0', '^%d+') or '0'}
 end
 
@@ -27,11 +29,12 @@ if reuse > 0 and not oversize then
   redis.call('PEXPIRE', KEYS[1], reuse)
 end
 local inline = #ARGV[2] <= tonumber(ARGV[4])
-local wanted = heir
+local wanted, owed = heir, ''
 for _, waiter in ipairs(waiters) do
   local kind, inbox = string.sub(waiter[2], 1, 1), string.sub(waiter[2], 2)
   local head = waiter[1] .. ' ' .. id .. ' '
   if kind == 'w' then
+    owed = ' w'
     redis.call('PUBLISH', inbox, 'a' .. head)
   elseif oversize then
     redis.call('PUBLISH', inbox, 'x' .. head)
@@ -46,6 +49,6 @@ if wanted and not oversize then
   redis.call('HSET', KEYS[3], 'i', id, 'v', ARGV[2])
   redis.call('PEXPIRE', KEYS[3], math.max(tonumber(ARGV[3]), heir and 1000 or 0))
 end
--- Nobody waits for an outcome any more.
-if heir or #waiters > 0 then redis.call('SET', KEYS[2], id, 'PX', 86400000) end
+-- Those who only waited for the end wait for the next outcome, and nobody else waits for one any more.
+if heir or #waiters > 0 then redis.call('SET', KEYS[2], id .. owed, 'PX', 86400000) end
 return {1, #waiters}
