@@ -9,6 +9,7 @@ mod groups;
 mod leases;
 mod outages;
 mod processes;
+mod protocol;
 mod refusals;
 mod scripts;
 mod sentinels;
