@@ -2,7 +2,7 @@
 
 use super::address::{Address, Target};
 use super::core::{Config, Core};
-use super::per_process::PerProcess;
+use super::process::PerProcess;
 use super::{FleetError, FleetStats, LeaseBuilder};
 use crate::sync::{Arc, Duration};
 use std::fmt;
@@ -54,6 +54,7 @@ impl Fleet {
             prefix: "flight".to_owned(),
             ttl: Duration::from_secs(10),
             command_timeout: Duration::from_secs(1),
+            patience: None,
             ping_interval: Duration::from_secs(1),
             demand: true,
         }
@@ -94,7 +95,7 @@ impl Fleet {
     /// Set when a connection was lost and could not be replaced at the first try, or when the server said that it
     /// cannot serve; cleared by the next connection, which is tried for at least once a second.
     pub fn outage(&self) -> Option<FleetError> {
-        self.inner.cores.existing().and_then(|core| core.commander.refusal())
+        self.inner.cores.existing().and_then(|core| core.outage())
     }
 
     pub(crate) fn core(&self) -> Result<&Arc<Core>, FleetError> {
@@ -123,6 +124,7 @@ pub struct FleetBuilder {
     prefix: String,
     ttl: Duration,
     command_timeout: Duration,
+    patience: Option<Duration>,
     ping_interval: Duration,
     demand: bool,
 }
@@ -153,6 +155,27 @@ impl FleetBuilder {
     /// default 1 s.
     pub fn command_timeout(mut self, timeout: Duration) -> Self {
         self.command_timeout = timeout;
+        self
+    }
+
+    /// How long a call *without a deadline* gives a server that does not answer, or is away. Then a read runs its
+    /// closure in its own process (a group can have [a patience of its own](super::FleetGroupBuilder::patience)), and a
+    /// lease or a write fails with [`Unavailable`](FleetError::Unavailable). 1 ms to 1 hour; default: three
+    /// [command timeouts](Self::command_timeout).
+    ///
+    /// A call with a deadline has that instead: leases and writes wait through an outage until then.
+    ///
+    /// ```no_run
+    /// use flight_group::fleet::Fleet;
+    /// use std::time::Duration;
+    ///
+    /// // A server that is restarted or fails over is back within half a minute: leases and writes wait for it.
+    /// let fleet = Fleet::builder("redis://127.0.0.1/").patience(Duration::from_secs(30)).connect()?;
+    /// let lease = fleet.lease("nightly").acquire()?;
+    /// # Ok::<(), flight_group::fleet::FleetError>(())
+    /// ```
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 
@@ -228,12 +251,15 @@ impl FleetBuilder {
         check("command_timeout", self.command_timeout, answers)?;
         let pings = (Duration::from_millis(10), Duration::from_secs(60), "a duration from 10 ms to 1 minute");
         check("ping_interval", self.ping_interval, pings)?;
-        let address = Arc::new(Address::parse(&self.target, self.command_timeout)?);
+        let patience = self.patience.unwrap_or(self.command_timeout * 3);
+        check("patience", patience, PATIENCE)?;
+        let address = Arc::new(Address::parse(&self.target, &self.prefix, self.command_timeout)?);
         let config = Arc::new(Config {
             address,
             prefix: self.prefix,
             ttl: self.ttl,
             command_timeout: self.command_timeout,
+            patience,
             ping_interval: self.ping_interval,
         });
         let core = Core::start(&config, self.demand)?;
@@ -246,6 +272,9 @@ pub(crate) type Range = (Duration, Duration, &'static str);
 /// Shorter, and a scheduling delay loses a lease; longer, and the counter of fences would not outlive it.
 pub(crate) const TTL: Range =
     (Duration::from_millis(50), Duration::from_secs(12 * 3600), "a duration from 50 ms to 12 hours");
+
+pub(crate) const PATIENCE: Range =
+    (Duration::from_millis(1), Duration::from_secs(3600), "a duration from 1 ms to 1 hour");
 
 pub(crate) fn check(option: &'static str, found: Duration, (least, most, expected): Range) -> Result<(), FleetError> {
     if (least..=most).contains(&found) {

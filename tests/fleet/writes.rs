@@ -1,8 +1,8 @@
 //! Writes over the fleet.
 
 use crate::support::{Server, patient, until, watched};
-use flight_group::Error;
 use flight_group::fleet::{FleetError, FleetWriteGroup};
+use flight_group::{Error, Role};
 use redis::Commands;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -78,6 +78,109 @@ fn a_burst_in_one_process_is_one_more_run() {
     });
 }
 
+/// Until the run starts, whoever comes is covered by it: also while its process still waits for the lease.
+#[test]
+fn a_write_boards_until_the_run_starts() {
+    watched("boarding", || {
+        let server = Server::start();
+        let (one, other) = (patient(&server.url()).connect().unwrap(), patient(&server.url()).connect().unwrap());
+        let (first, second): (Writes, Writes) = (one.write_group("w"), other.write_group("w"));
+        let runs = Mutex::new(Vec::new());
+        std::thread::scope(|s| {
+            let (started, start) = mpsc::channel();
+            let (server, first, second, runs) = (&server, &first, &second, &runs);
+            s.spawn(move || {
+                first.try_write(&1, |lease| {
+                    started.send(()).unwrap();
+                    until("the other process waits, with eight threads", || {
+                        one_waits(server) && second.followers(&1) == 7
+                    });
+                    Ok(lease.fence())
+                })
+            });
+            start.recv_timeout(LONG).unwrap();
+            let calls: Vec<_> = (0..8)
+                .map(|n| {
+                    let call = s.spawn(move || {
+                        second.call(&1).run(|_| {
+                            runs.lock().unwrap().push(n);
+                            Ok(n)
+                        })
+                    });
+                    // After the last one all go on.
+                    let queued = || second.in_flight() == 1 && second.followers(&1) >= n as usize;
+                    until("it queues behind those before it", || n == 7 || queued());
+                    call
+                })
+                .collect();
+            let landings: Vec<_> = calls.into_iter().map(|call| call.join().unwrap().unwrap()).collect();
+            assert!(landings.iter().all(|landing| landing.value == 7 && landing.shared()), "{landings:?}");
+            let led: Vec<bool> = landings.iter().map(|landing| landing.role == Role::Leader).collect();
+            assert_eq!(led, [false, false, false, false, false, false, false, true]);
+        });
+        assert_eq!(runs.into_inner().unwrap(), [7], "the newest, once, for all");
+        assert_eq!((one.holding() + other.holding(), second.in_flight()), (0, 0));
+    });
+}
+
+fn one_waits(server: &Server) -> bool {
+    server.raw().zcard::<_, u64>("{flight:w:w:1}:q").unwrap() == 1
+}
+
+/// The caller that queued for the lease leaves, or dies in its own way, and everybody else goes on.
+#[test]
+fn a_covered_write_shares_the_end_of_the_run() {
+    watched("ends of a covered write", || {
+        let server = Server::start();
+        let (one, other) = (patient(&server.url()).connect().unwrap(), patient(&server.url()).connect().unwrap());
+        let (first, second): (Writes, Writes) = (one.write_group("w"), other.write_group("w"));
+        for panics in [false, true] {
+            std::thread::scope(|s| {
+                let (started, start) = mpsc::channel();
+                let (first, second, server) = (&first, &second, &server);
+                s.spawn(move || {
+                    first.try_write(&1, |lease| {
+                        started.send(()).unwrap();
+                        until("two wait in the other process", || one_waits(server) && second.followers(&1) == 1);
+                        Ok(lease.fence())
+                    })
+                });
+                start.recv_timeout(LONG).unwrap();
+                let queued = s.spawn(move || second.try_write(&1, |_| panic!("must not run")));
+                until("it queues for the lease", || one_waits(server));
+                let runs = s.spawn(move || {
+                    second.try_write(&1, |_| {
+                        assert!(!panics, "expected in this test's output");
+                        Err("no row".to_owned())
+                    })
+                });
+                let queued = queued.join().unwrap();
+                if panics {
+                    assert!(runs.join().is_err());
+                    assert!(matches!(&queued, Err(Error::Panicked(panic)) if panic.message().contains("expected")));
+                } else {
+                    assert_eq!(queued, Err(Error::Work("no row".to_owned())));
+                    assert_eq!(runs.join().unwrap(), queued);
+                }
+            });
+            until("the lease is free", || server.keys().iter().all(|key| key.ends_with(":c")));
+        }
+        assert!(second.call(&1).timeout(LONG).run(|_| Ok(1)).is_ok());
+    });
+}
+
+#[test]
+fn waiting_for_oneself_is_refused() {
+    watched("own run", || {
+        let server = Server::start();
+        let fleet = patient(&server.url()).connect().unwrap();
+        let writes: Writes = fleet.write_group("w");
+        let inner =
+            writes.try_write(&1, |_| Ok(u64::from(matches!(writes.try_write(&1, |_| Ok(0)), Err(Error::Deadlock(_))))));
+        assert_eq!(inner, Ok(1));
+    });
+}
+
 #[test]
 fn a_write_group_has_options_and_tells_what_is_in_the_air() {
     watched("write options", || {
@@ -127,7 +230,7 @@ fn a_deadline_a_panic_and_a_lost_lease() {
 fn without_a_server_nothing_is_written() {
     watched("writes without a server", || {
         let mut server = Server::start();
-        let fleet = patient(&server.url()).connect().unwrap();
+        let fleet = patient(&server.url()).patience(Duration::from_millis(300)).connect().unwrap();
         let writes: Writes = fleet.write_group("w");
         server.kill();
         let outcome = writes.try_write(&1, |_| panic!("must not run"));
