@@ -22,12 +22,14 @@ pub(crate) struct Local<K, V, E> {
 type Collapsed<K, V, E> = Group<K, V, Grounded<E>>;
 type CollapsedBuilder<K, V, E> = GroupBuilder<K, V, Grounded<E>>;
 
+type Setting<B> = fn(B) -> B;
+
 /// How it is built: in this process, and again in a forked child.
 pub(crate) struct LocalSettings<K, V, E> {
     pub(crate) max_followers: usize,
     pub(crate) timed: bool,
     /// Set by a method that knows that keys can be printed.
-    pub(crate) debug_keys: Option<fn(CollapsedBuilder<K, V, E>) -> CollapsedBuilder<K, V, E>>,
+    pub(crate) debug_keys: Option<Setting<CollapsedBuilder<K, V, E>>>,
 }
 
 impl<K, V, E> Default for LocalSettings<K, V, E> {

@@ -38,8 +38,10 @@ struct Server {
     busy: AtomicBool,
     /// After how many requests each connection breaks; one that is not listed never does.
     breaks: std::sync::Mutex<Vec<usize>>,
-    /// Whether the executed request's answer is lost as well.
+    /// So many connections are refused, before one is made.
     refusals: AtomicUsize,
+    /// So many requests are answered `BUSY`, before one is executed.
+    busy_for: AtomicUsize,
 }
 
 impl Server {
@@ -65,6 +67,11 @@ impl Wire for Connection {
         for (request, _) in batch {
             if self.left == Some(0) {
                 break;
+            }
+            if self.server.busy_for.load(SeqCst) > 0 {
+                self.server.busy_for.fetch_sub(1, SeqCst);
+                answers.push(redis::parse_redis_value(b"-BUSY running a script\r\n").unwrap());
+                continue;
             }
             self.server.executed.lock().unwrap().push(request.record());
             self.left = self.left.map(|left| left - 1);
@@ -113,6 +120,9 @@ fn commander(server: &Arc<Server>, patience: Duration) -> (Arc<Commander>, threa
 fn by(commander: &Commander, deadline: Option<Instant>) -> Limits {
     Limits { deadline, server: commander.three_timeouts(), rides: false }
 }
+
+/// As a lease that is waited for, however long it takes.
+const RIDES: Limits = Limits { deadline: None, server: None, rides: true };
 
 /// No wait of this commander ends by itself.
 const FOR_EVER: Duration = Duration::MAX;
@@ -182,6 +192,49 @@ fn a_landing_goes_before_what_is_asked_later_though_connections_break() {
         own.join().unwrap();
         let (finish, join) = (server.first("finish").unwrap(), server.first("join"));
         assert!(join.is_none_or(|join| finish < join), "{:?}", server.executed);
+    });
+}
+
+#[test]
+fn who_rides_an_outage_out_gets_an_answer() {
+    explore(|| {
+        let server = Arc::new(Server::default());
+        *server.breaks.lock().unwrap() = vec![1];
+        server.refusals.store(2, SeqCst);
+        server.busy_for.store(1, SeqCst);
+        let (commander, own) = commander(&server, FOR_EVER);
+        let callers: Vec<_> = (0..3)
+            .map(|n| {
+                let commander = Arc::clone(&commander);
+                thread::spawn(move || {
+                    let name = format!("call{n}");
+                    let answer = commander.call(request(&name), RIDES).unwrap();
+                    assert_eq!(answer.value, Value::SimpleString(name));
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        commander.stop();
+        own.join().unwrap();
+    });
+}
+
+/// A promise that a busy server refused stays before what its process asks later.
+#[test]
+fn a_promise_refused_for_now_goes_before_what_is_asked_later() {
+    explore(|| {
+        let server = Arc::new(Server::default());
+        server.busy_for.store(1, SeqCst);
+        let (commander, own) = commander(&server, FOR_EVER);
+        let ticket = commander.promise(request("finish"), Moment::NEVER);
+        let refused = commander.wait(ticket, by(&commander, None));
+        assert!(refused.is_err_and(|failure| failure.error.is_unavailable() && failure.perhaps_done));
+        assert!(commander.call(request("join"), by(&commander, None)).is_ok());
+        assert!(server.first("finish").unwrap() < server.first("join").unwrap());
+        commander.stop();
+        own.join().unwrap();
     });
 }
 

@@ -129,6 +129,7 @@ impl Subscriber {
                 }
                 // Silence. The parser keeps what it has read of a message, so a pause in its middle does no harm.
                 Err(error) if error.is_timeout() => {
+                    // Any answer will do, also that the server is busy with somebody else's script.
                     if let Err(error) = channel.ping::<Value>() {
                         break Err(address.explain(&error));
                     }

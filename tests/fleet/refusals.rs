@@ -1,5 +1,6 @@
 //! Clear errors, never a panic.
 
+use crate::support::proxy::Proxy;
 use crate::support::server::free_port;
 use crate::support::{Server, patient, until, until_renewed, watched};
 use flight_group::Error;
@@ -385,4 +386,24 @@ fn a_server_that_takes_no_writes_for_a_while_refuses_calls_and_nothing_else() {
             assert_eq!((fleet.stats().led, fleet.stats().reconnects), (1, 0), "{code}: the connection was kept");
         });
     }
+}
+
+/// The connection that brings outcomes pings in every silence, and a busy server refuses that too.
+#[test]
+fn a_busy_server_keeps_the_connection_that_brings_outcomes() {
+    watched("busy inbox", || {
+        let Unwilling { code, begin, end } = &UNWILLING[2];
+        let server = Server::start();
+        let proxy = Proxy::to(server.port());
+        let fleet = patient(&proxy.url()).ping_interval(Duration::from_secs(1)).connect().unwrap();
+        let before = fleet.stats().reconnects;
+        begin(&server);
+        proxy.watch(code);
+        until("a ping was refused", || proxy.has_passed());
+        end(&server);
+        assert_eq!(fleet.lease("l").acquire().unwrap().release(), Ok(()));
+        proxy.watch("pong");
+        until("the next ping is answered", || proxy.has_passed());
+        assert_eq!((fleet.stats().reconnects, fleet.outage()), (before, None));
+    });
 }
