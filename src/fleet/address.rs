@@ -68,7 +68,8 @@ impl Address {
         Ok(Self { client, sentinels, good: Arc::default(), server, prefix: prefix.to_owned(), timeout })
     }
 
-    /// A connection to a server that can serve: it has shaken hands, is checked, and has a limit on every read and write.
+    /// A connection to a server that can serve: it has shaken hands, is checked, and has a limit on every read and
+    /// write.
     pub(crate) fn open(&self, read_timeout: Duration) -> Result<redis::Connection, FleetError> {
         let connection = if self.sentinels.is_empty() {
             let mut connection = self.dial(&self.client)?;

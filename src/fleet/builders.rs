@@ -90,7 +90,7 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
 
     /// For how long a successful outcome is served to callers that come *after* its flight has ended. Default zero: a
     /// group is no cache; at most 12 hours. A short window evens out processes that ask at almost the same time.
-    /// [`fresh`](FleetCall::fresh) calls are not served from it.
+    /// [`fresh`](super::FleetCall::fresh) calls are not served from it.
     pub fn reuse(mut self, window: Duration) -> Self {
         self.settings.reuse = window;
         self
@@ -128,8 +128,9 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
         self
     }
 
-    /// Whether a call fails with [`Error::Fleet`] when the server is unavailable, instead of running its closure
-    /// locally. Default `false`. For work that must not be done by every process at once, whatever happens.
+    /// Whether a call fails with [`Error::Fleet`](crate::Error::Fleet) when the server is unavailable, instead of
+    /// running its closure locally. Default `false`. For work that must not be done by every process at once, whatever
+    /// happens.
     ///
     /// Such a call waits through an outage: until its deadline, or for the [`patience`](Self::patience) if it has none.
     pub fn refuse_when_unavailable(mut self, refuse: bool) -> Self {
@@ -138,7 +139,8 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
     }
 
     /// How many threads of this process may wait for one key; a call beyond that returns
-    /// [`Error::Overloaded`] at once. Unlimited by default. As [`GroupBuilder::max_followers`].
+    /// [`Error::Overloaded`](crate::Error::Overloaded) at once. Unlimited by default. As
+    /// [`GroupBuilder::max_followers`].
     pub fn max_followers(mut self, max_followers: usize) -> Self {
         self.local.max_followers = max_followers;
         self
@@ -236,15 +238,16 @@ pub struct FleetWriteGroupBuilder {
 }
 
 impl FleetWriteGroupBuilder {
-    /// How long a key's lease lives without renewal: what a dead writer costs the next one at most. It is renewed for as
-    /// long as the closure runs. 50 ms to 12 hours; default: the fleet's.
+    /// How long a key's lease lives without renewal: what a dead writer costs the next one at most. It is renewed for
+    /// as long as the closure runs. 50 ms to 12 hours; default: the fleet's.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// How many threads of this process may wait for one key; a call beyond that returns [`Error::Overloaded`] at once.
-    /// Unlimited by default. As [`WriteGroupBuilder::max_followers`](crate::WriteGroupBuilder::max_followers).
+    /// How many threads of this process may wait for one key; a call beyond that returns
+    /// [`Error::Overloaded`](crate::Error::Overloaded) at once. Unlimited by default. As
+    /// [`WriteGroupBuilder::max_followers`](crate::WriteGroupBuilder::max_followers).
     pub fn max_followers(mut self, max_followers: usize) -> Self {
         self.max_followers = max_followers;
         self

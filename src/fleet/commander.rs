@@ -111,8 +111,8 @@ struct Entry {
 
 struct State {
     queue: VecDeque<Entry>,
-    /// Promises and riders that were refused for now. The promises go with every batch, so that they stay before what is
-    /// asked later; all of them are sent again after a pause.
+    /// Promises and riders that were refused for now. The promises go with every batch, so that they stay before what
+    /// is asked later; all of them are sent again after a pause.
     aside: Vec<Entry>,
     retry: Option<Instant>,
     /// Present while nobody uses it.
@@ -494,8 +494,8 @@ impl State {
         self.aside.iter().position(owned).map(|place| self.aside.remove(place))
     }
 
-    /// Fails all requests but the promises that are still worth something and, unless this is the `end`, those that wait
-    /// through an outage. A caller that waits for such a promise is woken: it need not wait.
+    /// Fails all requests but the promises that are still worth something and, unless this is the `end`, those that
+    /// wait through an outage. A caller that waits for such a promise is woken: it need not wait.
     fn refuse_all(&mut self, reason: &FleetError, end: bool) {
         self.drop_stale_promises();
         self.recall(|_| true);

@@ -9,9 +9,9 @@ use std::fmt;
 
 /// This process's place in a fleet of processes that share a Redis (or Valkey) server.
 ///
-/// A handle: cloning it gives another handle to the same place. Behind it are two connections (one for questions, one that
-/// brings outcomes) and three threads, whatever the number of threads that use it and keys they use it for. The last handle (groups and leases are
-/// handles too) ends them.
+/// A handle: cloning it gives another handle to the same place. Behind it are two connections (one for questions, one
+/// that brings outcomes) and three threads, whatever the number of threads that use it and keys they use it for. The
+/// last handle (groups and leases are handles too) ends them.
 ///
 /// A forked child makes a place of its own at its first use; leases stay with the parent.
 ///
@@ -187,12 +187,12 @@ impl FleetBuilder {
     }
 
     /// Asks sentinels, at every connection, who the server is at the moment; the host in the address given to
-    /// [`Fleet::builder`] is then the name the sentinels know the master by, and the rest of it (user, password, database,
-    /// `rediss`) is for the master.
+    /// [`Fleet::builder`] is then the name the sentinels know the master by, and the rest of it (user, password,
+    /// database, `rediss`) is for the master.
     ///
     /// After a failover connections are replaced as after any other loss, which then leads to the new master: what
-    /// happened to the records of the old one is told by [`docs::fleet`](crate::docs::fleet). The sentinels are asked in
-    /// this order; an address may hold a user and a password of its own.
+    /// happened to the records of the old one is told by [`docs::fleet`](crate::docs::fleet). The sentinels are asked
+    /// in this order; an address may hold a user and a password of its own.
     ///
     /// ```no_run
     /// use flight_group::fleet::Fleet;
@@ -207,8 +207,8 @@ impl FleetBuilder {
         self
     }
 
-    /// Trusts the authorities of this PEM file's contents, and not the system's, for `rediss://` addresses: for a server
-    /// whose certificate is signed by one's own. [`connect`](Self::connect) fails with
+    /// Trusts the authorities of this PEM file's contents, and not the system's, for `rediss://` addresses: for a
+    /// server whose certificate is signed by one's own. [`connect`](Self::connect) fails with
     /// [`BadUrl`](FleetError::BadUrl) where it cannot be read.
     #[cfg(any(feature = "redis-rustls", feature = "redis-native-tls"))]
     pub fn tls_root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {

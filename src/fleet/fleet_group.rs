@@ -21,18 +21,19 @@ use std::hash::Hash;
 /// A single-flight group for the whole fleet: of all *processes* that want the same key at the same time, one does the
 /// work and everyone gets the outcome.
 ///
-/// The threads of a process are collapsed by a local [`Group`] first; only its leader asks the fleet. If a flight is in
-/// the air there, it is followed and its outcome arrives as a message; otherwise this process leads: its closure runs
-/// here, under a record in Redis that is renewed for as long as it runs.
+/// The threads of a process are collapsed by a local [`Group`](crate::Group) first; only its leader asks the fleet. If
+/// a flight is in the air there, it is followed and its outcome arrives as a message; otherwise this process leads: its
+/// closure runs here, under a record in Redis that is renewed for as long as it runs.
 ///
-/// * `K`: as for [`Group`], and `Serialize`: its JSON names it in Redis. Types whose JSON is not one to one with their
+/// * `K`: as for [`Group`](crate::Group), and `Serialize`: its JSON names it in Redis. Types whose JSON is not one to one with their
 ///   equality (a `HashMap`, a float that is not a number) make bad keys.
-/// * `V`, `E`: as for [`Group`], and what the group's [`Codec`] asks: by default `Serialize + DeserializeOwned`.
+/// * `V`, `E`: as for [`Group`](crate::Group), and what the group's [`Codec`] asks: by default `Serialize + DeserializeOwned`.
 ///
 /// What differs from a local group:
 ///
 /// * Without a server each process flies alone. With
-///   [`refuse_when_unavailable`](super::FleetGroupBuilder::refuse_when_unavailable) calls wait for the server and then fail.
+/// [`refuse_when_unavailable`](super::FleetGroupBuilder::refuse_when_unavailable) calls wait for the server and then
+/// fail.
 /// * If a leader's process dies, its followers wait up to one [`ttl`](super::FleetBuilder::ttl), then one of them leads, and
 ///   all of them get its outcome.
 /// * If a leader panics, the followers in its own process get [`Error::Panicked`]. Those in others are told at once: one of
@@ -40,7 +41,7 @@ use std::hash::Hash;
 /// * A leader that is paused or cut off for longer than the time to live can overlap its successor. Its
 ///   [`fence`](FleetFlight::fence) is the smaller one.
 ///
-/// Four of a [`Group`]'s verbs are not here, because a fleet could not keep their word:
+/// Four of a [`Group`](crate::Group)'s verbs are not here, because a fleet could not keep their word:
 ///
 /// * `forget` promises that the *next* caller starts anew. Callers in other processes board what is in the air there
 ///   until a message has reached them, so the promise could be kept only by those who ask after it:
@@ -108,14 +109,14 @@ where
     ///
     /// # Errors
     ///
-    /// As [`Group::try_work`], and [`Error::Fleet`]: the key in Redis holds something else
-    /// ([`WrongType`](FleetError::WrongType)), the user lacks a permission ([`NoPermission`](FleetError::NoPermission)),
-    /// the key is no JSON ([`BadKey`](FleetError::BadKey)), or the server is away and the group
-    /// [refuses](super::FleetGroupBuilder::refuse_when_unavailable) to fly alone.
+    /// As [`Group::try_work`](crate::Group::try_work), and [`Error::Fleet`]: the key in Redis holds something else
+    /// ([`WrongType`](FleetError::WrongType)), the user lacks a permission
+    /// ([`NoPermission`](FleetError::NoPermission)), the key is no JSON ([`BadKey`](FleetError::BadKey)), or the server
+    /// is away and the group [refuses](super::FleetGroupBuilder::refuse_when_unavailable) to fly alone.
     ///
     /// # Panics
     ///
-    /// As [`Group::try_work`].
+    /// As [`Group::try_work`](crate::Group::try_work).
     pub fn try_work<Q>(&self, key: &Q, work: impl FnOnce() -> Result<V, E>) -> Result<V, Error<E>>
     where
         K: Borrow<Q>,
@@ -150,7 +151,7 @@ where
     }
 
     /// The flights of this process: what is stuck, since when, and how many of its threads wait for it. Those of others
-    /// are not seen. As [`Group::flights`].
+    /// are not seen. As [`Group::flights`](crate::Group::flights).
     ///
     /// ```no_run
     /// # let fleet = flight_group::fleet::Fleet::connect("redis://127.0.0.1/")?;
@@ -174,7 +175,7 @@ where
     ///
     /// # Panics
     ///
-    /// As [`Group::work`], and with the words of [`Error::Fleet`].
+    /// As [`Group::work`](crate::Group::work), and with the words of [`Error::Fleet`].
     #[track_caller]
     pub fn work<Q>(&self, key: &Q, work: impl FnOnce() -> V) -> V
     where
@@ -207,8 +208,8 @@ impl<K, V, E, Q: ?Sized> FleetCall<'_, K, V, E, Q> {
 
     /// How long to wait for somebody else's flight, and for the server. The call's own work is never interrupted.
     ///
-    /// A server that is silent gets half of this, then the call flies alone. Much less than two round trips is too short to
-    /// find out whether there is a flight.
+    /// A server that is silent gets half of this, then the call flies alone. Much less than two round trips is too
+    /// short to find out whether there is a flight.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.wait = Wait::For(timeout);
         self

@@ -22,16 +22,16 @@ use std::panic::resume_unwind;
 /// Serializes writes per key over the whole fleet, and collapses the queued ones of each process: a
 /// [`WriteGroup`] around a [`Lease`].
 ///
-/// Threads of one process that write the same key share runs, as in a [`WriteGroup`]: whoever comes before a run starts is
-/// covered by it, also while the process still waits for the key's lease. The newest caller's closure runs then. The lease
-/// goes round the fleet in the order of asking. So each caller's run starts after its call arrived (P3), and while the
-/// lease holds no two processes run one key (P1). The closure is given the lease: its [`fence`](Lease::fence) belongs into
-/// what is written.
+/// Threads of one process that write the same key share runs, as in a [`WriteGroup`]: whoever comes before a run starts
+/// is covered by it, also while the process still waits for the key's lease. The newest caller's closure runs then. The
+/// lease goes round the fleet in the order of asking. So each caller's run starts after its call arrived (P3), and
+/// while the lease holds no two processes run one key (P1). The closure is given the lease: its [`fence`](Lease::fence)
+/// belongs into what is written.
 ///
 /// Writes never run without the lease. Without a server they wait until their deadline, or for the fleet's
 /// [`patience`](super::FleetBuilder::patience), and then fail. So there is no `write` that cannot fail. There is no
-/// `flush`, `spawn` or `invalidates` either: this process knows nothing of other processes' writes and reads until it asks.
-/// After a write, read with [`fresh`](super::FleetCall::fresh).
+/// `flush`, `spawn` or `invalidates` either: this process knows nothing of other processes' writes and reads until it
+/// asks. After a write, read with [`fresh`](super::FleetCall::fresh).
 ///
 /// [`WriteGroup`]: crate::WriteGroup
 ///
@@ -58,8 +58,8 @@ struct Inner<K, V, E> {
     fleet: Fleet,
     name: String,
     ttl: Duration,
-    // Not `WriteGroup`: a caller that queued for the lease follows the run that has it, and no later one. All calls here
-    // are `fresh`, which queue by the same rule as writes.
+    // Not `WriteGroup`: a caller that queued for the lease follows the run that has it, and no later one. All calls
+    // here are `fresh`, which queue by the same rule as writes.
     local: Local<K, Run<V, E>, E>,
     turns: PerProcess<Turns<V, E>>,
 }
@@ -107,12 +107,13 @@ where
     /// Returns the outcome of a run for the key that started after this call arrived: of this call's `work`, or of a
     /// newer caller's in this process.
     ///
-    /// Blocks while other runs of the key last, here and in the fleet, and for as long as the server is away, within the
-    /// fleet's [`patience`](super::FleetBuilder::patience).
+    /// Blocks while other runs of the key last, here and in the fleet, and for as long as the server is away, within
+    /// the fleet's [`patience`](super::FleetBuilder::patience).
     ///
     /// # Errors
     ///
-    /// As [`WriteGroup::try_write`](crate::WriteGroup::try_write), and [`Error::Fleet`]: the server is away, or refused.
+    /// As [`WriteGroup::try_write`](crate::WriteGroup::try_write), and [`Error::Fleet`]: the server is away, or
+    /// refused.
     ///
     /// # Panics
     ///
@@ -150,7 +151,8 @@ where
         self.inner.local.group().in_flight()
     }
 
-    /// The runs of this process, those included that wait for their lease. As [`WriteGroup::flights`](crate::WriteGroup::flights).
+    /// The runs of this process, those included that wait for their lease. As
+    /// [`WriteGroup::flights`](crate::WriteGroup::flights).
     pub fn flights(&self) -> Vec<FlightInfo<K>> {
         self.inner.local.group().flights()
     }
@@ -271,8 +273,8 @@ where
         Ok(Run::Acquired(turn))
     }
 
-    /// Waits for the outcome of the run that takes `turn`. `None`: nobody has taken it, and this call, which queued for it,
-    /// has to, or an older call could run after a newer one; or its run had no outcome to pass on.
+    /// Waits for the outcome of the run that takes `turn`. `None`: nobody has taken it, and this call, which queued for
+    /// it, has to, or an older call could run after a newer one; or its run had no outcome to pass on.
     fn see_through<F>(&self, turn: &Turn<V, E>, call: &Ongoing<'_, V, E, F>) -> Option<Result<V, Error<E>>> {
         let local = self.group.inner.local.group();
         let (mine, deadline) = (call.asked, call.deadline);

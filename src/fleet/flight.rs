@@ -40,8 +40,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// How long the server has for an answer: the patience, but at most half of what is left to the caller's deadline, so
-    /// that it can still fly alone. A call that will not do that has nothing better to do than to wait.
+    /// How long the server has for an answer: the patience, but at most half of what is left to the caller's deadline,
+    /// so that it can still fly alone. A call that will not do that has nothing better to do than to wait.
     fn limits(&self, deadline: Option<Instant>) -> Limits {
         if self.refuse && deadline.is_some() {
             return Limits { deadline, server: None, rides: true };
@@ -72,8 +72,8 @@ pub(crate) fn board(
     let token = core.mint.token();
     let letterbox = core.room.open(&token);
     let counters = &core.counters;
-    // The first flight whose stored outcome will do; which flights may be followed; whether the followed leader vanished
-    // without a word, and whether an outcome that is found had been announced.
+    // The first flight whose stored outcome will do; which flights may be followed; whether the followed leader
+    // vanished without a word, and whether an outcome that is found had been announced.
     let (mut first, mut which, mut vanished, mut announced) = (0, Which::from(fresh), false, false);
     loop {
         let (joined, sent) = ask(core, names, settings, &token, first, which, deadline)?;

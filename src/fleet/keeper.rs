@@ -196,8 +196,8 @@ fn tell(lost: Vec<Vec<OnLost>>, counters: &Counters) {
             }
         }
     };
-    // Without a thread to be had, the callbacks are dropped: they are advice, and `is_lost` still answers. Their drop is
-    // the user's, and must not take this thread with it, which renews everybody's.
+    // Without a thread to be had, the callbacks are dropped: they are advice, and `is_lost` still answers. Their drop
+    // is the user's, and must not take this thread with it, which renews everybody's.
     if let Err(payload) = caught(|| drop(spawn_named("flight-group-lost".to_owned(), run))) {
         drop_quietly(payload);
     }

@@ -62,7 +62,8 @@ impl LeaseBuilder {
     /// # Errors
     ///
     /// As [`acquire`](Self::acquire), and [`TimedOut`](FleetError::TimedOut): the place in the queue is then given up.
-    /// If the server was away when the time was up, the error is [`Unavailable`](FleetError::Unavailable), with the reason.
+    /// If the server was away when the time was up, the error is [`Unavailable`](FleetError::Unavailable), with the
+    /// reason.
     pub fn acquire_timeout(self, timeout: Duration) -> Result<Lease, FleetError> {
         self.enqueue(after(timeout))
     }
@@ -76,8 +77,8 @@ impl LeaseBuilder {
         self.enqueue(Some(deadline))
     }
 
-    /// Acquires the lease if it is free and nobody waits for it; `None` otherwise. Blocks for one round trip. Does not wait
-    /// for a server that is known to be away.
+    /// Acquires the lease if it is free and nobody waits for it; `None` otherwise. Blocks for one round trip. Does not
+    /// wait for a server that is known to be away.
     ///
     /// # Errors
     ///

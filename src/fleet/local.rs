@@ -1,5 +1,5 @@
-//! What the two groups of a fleet do alike inside their process: the local group, how long a call waits, and why there is
-//! no outcome.
+//! What the two groups of a fleet do alike inside their process: the local group, how long a call waits, and why there
+//! is no outcome.
 
 use super::FleetError;
 use super::process::PerProcess;
@@ -140,8 +140,8 @@ impl<E> Grounded<E> {
     }
 }
 
-/// What a call returns that got `error` from the local group. `None`: it boards again, because the leader it followed had
-/// less time than it has. `asked`: it was that leader itself.
+/// What a call returns that got `error` from the local group. `None`: it boards again, because the leader it followed
+/// had less time than it has. `asked`: it was that leader itself.
 pub(crate) fn reason<E>(error: Error<Grounded<E>>, asked: bool, deadline: Option<Instant>) -> Option<Error<E>> {
     Some(match error {
         Error::Work(Grounded::OutOfTime(_)) if !asked && !is_over(deadline) => return None,

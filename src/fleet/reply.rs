@@ -150,8 +150,8 @@ pub(crate) fn refusal(server: &str, record: &str, code: &str, detail: &str) -> R
 
 pub(crate) const CLUSTER: &str = "a node of a cluster, where a fleet needs a single server";
 
-/// The code of an error that a script passed on. Redis 7 and Valkey pass most codes on; Redis 6 wraps them into an `ERR`,
-/// and what the user may not do inside a script is an `ERR` everywhere.
+/// The code of an error that a script passed on. Redis 7 and Valkey pass most codes on; Redis 6 wraps them into an
+/// `ERR`, and what the user may not do inside a script is an `ERR` everywhere.
 fn code_of<'a>(code: &'a str, detail: &'a str) -> &'a str {
     const WRAPPED: [&str; 8] =
         ["WRONGTYPE", "NOPERM", "OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "CLUSTERDOWN"];

@@ -4,9 +4,9 @@
 //! acquired ──▶ started ──▶ over
 //! ```
 //!
-//! The caller that queues for the lease is a run of the local group of its own, so that callers that come meanwhile queue
-//! behind it, as they do behind any run. When it has the lease it lands, and the next run, which is the newest caller's,
-//! takes the turn. The others wait here for that run's outcome.
+//! The caller that queues for the lease is a run of the local group of its own, so that callers that come meanwhile
+//! queue behind it, as they do behind any run. When it has the lease it lands, and the next run, which is the newest
+//! caller's, takes the turn. The others wait here for that run's outcome.
 
 use super::lease::Lease;
 use crate::error::Error;

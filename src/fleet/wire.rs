@@ -11,8 +11,8 @@ pub(crate) trait Wire: Send {
     /// Sends `batch` in one go and reads as many answers. Fewer answers come with the error that stopped it; the
     /// connection is then good for nothing more, for a late answer would be taken for another request's.
     ///
-    /// Takes one `budget` for writing and one for reading, and at most a sixteenth of one more. Each is a limit on silence,
-    /// as sockets have them: one answer that trickles in byte by byte can take longer.
+    /// Takes one `budget` for writing and one for reading, and at most a sixteenth of one more. Each is a limit on
+    /// silence, as sockets have them: one answer that trickles in byte by byte can take longer.
     fn exchange(&mut self, batch: &[(Arc<Request>, bool)], budget: Duration) -> (Vec<Value>, Option<String>);
 }
 
