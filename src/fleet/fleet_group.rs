@@ -25,15 +25,16 @@ use std::hash::Hash;
 /// a flight is in the air there, it is followed and its outcome arrives as a message; otherwise this process leads: its
 /// closure runs here, under a record in Redis that is renewed for as long as it runs.
 ///
-/// * `K`: as for [`Group`](crate::Group), and `Serialize`: its JSON names it in Redis. Types whose JSON is not one to one with their
-///   equality (a `HashMap`, a float that is not a number) make bad keys.
-/// * `V`, `E`: as for [`Group`](crate::Group), and what the group's [`Codec`] asks: by default `Serialize + DeserializeOwned`.
+/// * `K`: as for [`Group`](crate::Group), and `Serialize`: its JSON names it in Redis. Types whose JSON is not one to one
+///   with their equality (a `HashMap`, a float that is not a number) make bad keys.
+/// * `V`, `E`: as for [`Group`](crate::Group), and what the group's [`Codec`] asks: by default
+///   `Serialize + DeserializeOwned`.
 ///
 /// What differs from a local group:
 ///
 /// * Without a server each process flies alone. With
-/// [`refuse_when_unavailable`](super::FleetGroupBuilder::refuse_when_unavailable) calls wait for the server and then
-/// fail.
+///   [`refuse_when_unavailable`](super::FleetGroupBuilder::refuse_when_unavailable) calls wait for the server and then
+///   fail.
 /// * If a leader's process dies, its followers wait up to one [`ttl`](super::FleetBuilder::ttl), then one of them leads, and
 ///   all of them get its outcome.
 /// * If a leader panics, the followers in its own process get [`Error::Panicked`]. Those in others are told at once: one of

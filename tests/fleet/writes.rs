@@ -4,7 +4,8 @@ use crate::support::{Server, patient, until, watched};
 use flight_group::fleet::{FleetError, FleetWriteGroup};
 use flight_group::{Error, Role};
 use redis::Commands;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
@@ -166,6 +167,59 @@ fn a_covered_write_shares_the_end_of_the_run() {
             until("the lease is free", || server.keys().iter().all(|key| key.ends_with(":c")));
         }
         assert!(second.call(&1).timeout(LONG).run(|_| Ok(1)).is_ok());
+    });
+}
+
+/// Deadlines that pass at any moment: while the call queues here, or for the lease, or has it for a newer call. No two runs
+/// overlap, every outcome is of a run that started after the call (P3), and
+/// nothing is left behind.
+#[test]
+fn deadlines_that_pass_at_any_moment_leave_nothing_behind() {
+    watched("write deadlines", || {
+        let server = Server::start();
+        let fleets: Vec<_> = (0..3).map(|_| patient(&server.url()).connect().unwrap()).collect();
+        let (running, started) = (AtomicUsize::new(0), Mutex::new(HashMap::new()));
+        let (clock, returned) = (AtomicU64::new(0), AtomicUsize::new(0));
+        let tick = || clock.fetch_add(1, Ordering::SeqCst);
+        std::thread::scope(|s| {
+            for (place, fleet) in fleets.iter().enumerate() {
+                let writes: Writes = fleet.write_group("w");
+                for thread in 0..6_u64 {
+                    let (writes, running, started, tick, returned) =
+                        (writes.clone(), &running, &started, &tick, &returned);
+                    s.spawn(move || {
+                        for round in 0..60_u64 {
+                            // From none at all to longer than a turn of everybody takes.
+                            let timeout = Duration::from_micros((thread * 7919 + round * 104_729) % 20_000);
+                            let arrival = tick();
+                            let outcome = writes.call(&1).timeout(timeout).run(|lease| {
+                                assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "two at once");
+                                let start = tick();
+                                started.lock().unwrap().insert(lease.fence(), (start, place));
+                                std::thread::yield_now();
+                                running.fetch_sub(1, Ordering::SeqCst);
+                                Ok(lease.fence())
+                            });
+                            match outcome {
+                                Ok(landing) => {
+                                    let (start, by) = started.lock().unwrap()[&landing.value];
+                                    assert!(start > arrival, "it started before the call");
+                                    assert_eq!(by, place, "a run of this process");
+                                    returned.fetch_add(1, Ordering::SeqCst);
+                                }
+                                Err(error) => assert_eq!(error, Error::TimedOut),
+                            }
+                        }
+                    });
+                }
+            }
+        });
+        assert!(returned.into_inner() > 100, "there was something to see");
+        until("all leases are released", || server.keys().iter().all(|key| key.ends_with(":c")));
+        for fleet in &fleets {
+            assert_eq!((fleet.holding(), fleet.waiting()), (0, 0));
+            assert_eq!(fleet.write_group::<u32, u64, String>("w").in_flight(), 0);
+        }
     });
 }
 
