@@ -1,4 +1,4 @@
-//! Where the server is, and how to reach it: directly, encrypted, or by asking sentinels who it is at the moment.
+//! Where the server is, and how to reach it: directly, encrypted, or by asking sentinels for the master's address.
 
 use super::FleetError;
 use super::reply::{CLUSTER, refusal};
@@ -31,7 +31,7 @@ pub(crate) struct Certificates {
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
     client: Client,
-    /// Where they are asked who `server` is; none where `client` itself knows the way.
+    /// They know the address of the master named `server`. Empty: `client` has the address itself.
     sentinels: Vec<Client>,
     /// The place among `sentinels` of the one that last led to the master.
     good: Arc<AtomicUsize>,
@@ -97,7 +97,7 @@ impl Address {
             let next = places.next();
             if let Some(place) = next {
                 let (own, sender) = (self.clone(), sender.clone());
-                // The thread of a sentinel that hangs ends at its timeout, whoever waits for it.
+                // The thread of a sentinel that hangs ends at its timeout; nobody waits for that.
                 let ask = move || {
                     let connection = own.ask(&own.sentinels[place]).and_then(|master| own.dial_master(&master));
                     // Nobody waits any more where another was quicker.
@@ -132,7 +132,7 @@ impl Address {
         Ok(connection)
     }
 
-    /// Who the master is, as this sentinel sees it.
+    /// The master's address, as this sentinel knows it.
     fn ask(&self, sentinel: &Client) -> Result<Client, FleetError> {
         let at = sentinel.get_connection_info().addr().to_string();
         let lost = |error: &dyn std::fmt::Display| self.unavailable(format!("the sentinel at {at}: {error}"));
@@ -219,7 +219,7 @@ impl Connect for Address {
     }
 }
 
-/// Who can connect to `url`, with the certificates of `target`.
+/// A client for `url`, with the certificates of `target`.
 fn client(url: &str, target: &Target) -> Result<Client, FleetError> {
     let bad = |expected: String| FleetError::BadUrl { url: redacted(url), expected };
     if redis::parse_redis_url(url).is_none() {
@@ -236,7 +236,7 @@ fn client(url: &str, target: &Target) -> Result<Client, FleetError> {
     }
     // Off by default in the driver; with it a pipeline waits up to 40 ms for an acknowledgement.
     let settings = info.tcp_settings().clone().set_nodelay(true);
-    // For whoever looks at CLIENT LIST; a server that does not know the command refuses it without harm.
+    // Shown by CLIENT LIST; a server that does not know the command refuses it without harm.
     let login = info.redis_settings().clone().set_lib_name("flight-group", env!("CARGO_PKG_VERSION"));
     // Whatever the address says: answers and messages are read as RESP2 has them.
     let login = login.set_protocol(ProtocolVersion::RESP2);
@@ -257,7 +257,7 @@ fn make(info: redis::ConnectionInfo, target: &Target) -> Result<Client, RedisErr
     // The driver takes rustls without its cryptography and panics where the program has chosen none.
     #[cfg(feature = "redis-rustls")]
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Somebody else who was quicker is as good.
+        // If another thread has installed one first, that one is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
     let Certificates { root, client } = &target.certificates;

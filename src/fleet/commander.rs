@@ -1,7 +1,7 @@
 //! One connection shared by all threads, by flat combining.
 //!
-//! Who wants something puts it into the queue. Whoever finds the connection free takes the *whole* queue, sends it as
-//! one pipeline and hands out the answers; the others sleep. Under load one round trip thus carries as many requests
+//! A caller puts its request into the queue. The caller that finds the connection free takes the *whole* queue, sends it
+//! as one pipeline and hands out the answers; the others sleep. Under load one round trip thus carries as many requests
 //! as there are threads, and a lone thread talks to the server with no hand-over at all. A combiner that is done
 //! goes home with its own answer: if more has queued up meanwhile, it wakes exactly one of *those* waiters.
 //!
@@ -101,7 +101,7 @@ struct Reply {
 struct Entry {
     request: Arc<Request>,
     reply: Arc<Reply>,
-    /// For a promise: until when it is worth delivering, whoever still waits for it.
+    /// For a promise: until when it is worth delivering, also if nobody waits for it.
     promise: Option<Moment>,
     /// It waits through an outage.
     rides: bool,
@@ -428,7 +428,7 @@ impl Commander {
             } else if state.ready() {
                 state = self.combine(state);
             } else if state.stopped {
-                // Nobody connects any more: who still asks (a renewal on its way) is told so, and does not wait.
+                // Nobody connects any more. A caller that still asks (a renewal on its way) is told so, and does not wait.
                 let reason = self.lost(CLOSED);
                 state.breaker.failed(reason.clone(), Instant::now());
                 state.refuse_all(&reason, true);

@@ -112,7 +112,7 @@ impl Drop for Core {
     }
 }
 
-/// A small amount of time that differs from waiter to waiter, so that those who saw one leader die do not ask at one
+/// A small amount of time that differs from waiter to waiter, so that the followers of a dead leader do not all ask at one
 /// moment. Any source of unevenness will do.
 pub(crate) fn jitter(ttl: Duration) -> Duration {
     let limit = (ttl / 20).clamp(Duration::from_millis(2), Duration::from_millis(25));

@@ -22,11 +22,11 @@ use std::panic::resume_unwind;
 /// Serializes writes per key over the whole fleet, and collapses the queued ones of each process: a
 /// [`WriteGroup`] around a [`Lease`].
 ///
-/// Threads of one process that write the same key share runs, as in a [`WriteGroup`]: whoever comes before a run starts
-/// is covered by it, also while the process still waits for the key's lease. The newest caller's closure runs then. The
-/// lease goes round the fleet in the order of asking. So each caller's run starts after its call arrived (P3), and
-/// while the lease holds no two processes run one key (P1). The closure is given the lease: its [`fence`](Lease::fence)
-/// belongs into what is written.
+/// Threads of one process that write the same key share runs, as in a [`WriteGroup`]: a call that arrives before a run starts
+/// is covered by it, also while the process still waits for the key's lease. Then only the newest call's closure runs.
+/// The lease goes round the fleet in the order of asking. So each call's run starts after the call arrived (P3), and
+/// while the lease holds no two processes run one key (P1). The closure is given the lease: write its
+/// [`fence`](Lease::fence) along with the data.
 ///
 /// Writes never run without the lease. Without a server they wait until their deadline, or for the fleet's
 /// [`patience`](super::FleetBuilder::patience), and then fail. So there is no `write` that cannot fail. There is no

@@ -96,7 +96,7 @@ impl LeaseBuilder {
     }
 }
 
-/// Who wants what: a lease before it is one.
+/// A lease that is wanted, before it is held.
 pub(crate) struct Wish<'a> {
     pub(crate) core: &'a Arc<Core>,
     pub(crate) names: Names,
@@ -105,7 +105,7 @@ pub(crate) struct Wish<'a> {
 }
 
 impl Wish<'_> {
-    /// For how long a place in the queue outlives the last sign of life of who stands there.
+    /// For how long a place in the queue outlives its waiter's last sign of life.
     fn heartbeat(&self) -> Duration {
         self.ttl.clamp(Duration::from_millis(300), Duration::from_secs(3))
     }
@@ -258,7 +258,7 @@ impl Lease {
         }
     }
 
-    /// Whoever holds it has this deadline also for the release, however the holder ends.
+    /// Releasing takes until this deadline at most, also when the lease is dropped by a panic.
     pub(crate) fn release_by(mut self, deadline: Option<Instant>) -> Self {
         self.release_by = deadline;
         self

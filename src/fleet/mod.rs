@@ -8,7 +8,7 @@
 //! * [`FleetWriteGroup`], for writes: one process at a time, each collapsing its own.
 //! * [`Lease`], for everything else: one holder, first come, first served, with a fence and a loss signal.
 //!
-//! What is guaranteed, what cannot be, and what to give your Redis: [`docs::fleet`](crate::docs::fleet).
+//! What is guaranteed, what cannot be guaranteed, and what your Redis needs: [`docs::fleet`](crate::docs::fleet).
 
 mod address;
 mod breaker;

@@ -113,14 +113,14 @@ pub(crate) fn parse_checked(server: &str, value: &Value) -> Result<(), FleetErro
     }
 }
 
-/// What an error reply means, and whom it concerns.
+/// What an error reply means, and which calls it concerns.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) error: FleetError,
     pub(crate) concerns: Concerns,
 }
 
-/// Whom an error reply concerns.
+/// Which calls an error reply concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Concerns {
     /// The request that got it. Others on the same connection may well go through.

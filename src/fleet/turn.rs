@@ -41,7 +41,7 @@ impl<V, E> Turn<V, E> {
         Arc::new(Self { state: Mutex::new(State::Acquired(lease)), bell: Condvar::new() })
     }
 
-    /// Takes the lease, to run with it. Whoever takes a turn out of [`Turns`] is the only one that can.
+    /// Takes the lease, to run with it. Only one caller can: the one that took the turn out of [`Turns`].
     pub(crate) fn start(self: &Arc<Self>) -> Option<(Lease, Running<V, E>)> {
         let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::Started) {
