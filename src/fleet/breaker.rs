@@ -1,7 +1,7 @@
 //! Whether to ask the server at all.
 //!
-//! While it is known to be away, nobody waits to find that out again: calls fail at once, and only the commander's
-//! own thread knocks, at growing intervals. No caller is ever the one that tries.
+//! While it is known to be away, no call finds that out again by waiting: calls fail at once, or wait for its return if
+//! that is what they were told. Only the commander's own thread tries to connect, at growing intervals.
 
 use super::FleetError;
 use crate::sync::{Duration, Instant};
