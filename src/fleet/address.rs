@@ -1,9 +1,11 @@
-//! Where the server is, and how to reach it: directly, encrypted, or by asking sentinels who it is at the moment.
+//! Where the server is, and how to reach it: directly, encrypted, or by asking sentinels for the master's address.
 
 use super::FleetError;
-use super::wire::{Connect, NO_ANSWER, Wire, explain, introduce};
-use crate::sync::Duration;
+use super::reply::{CLUSTER, refusal};
+use super::wire::{Connect, NO_ANSWER, Wire, introduce};
+use crate::sync::{Arc, Duration, Instant, spawn_named};
 use redis::{Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const EXPECTED: &str = "redis://[user:password@]host[:port][/db], rediss://.. with a TLS feature, or unix:///path";
 
@@ -26,17 +28,24 @@ pub(crate) struct Certificates {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Address {
     client: Client,
-    /// Where they are asked who `server` is; none where `client` itself knows the way.
+    /// They know the address of the master named `server`. Empty: `client` has the address itself.
     sentinels: Vec<Client>,
+    /// The place among `sentinels` of the one that last led to the master.
+    good: Arc<AtomicUsize>,
     server: String,
+    prefix: String,
     timeout: Duration,
 }
 
+/// How much longer than the one before it the next sentinel waits to be asked. A sentinel that is there has answered by
+/// then, and the master too.
+const STAGGER: Duration = Duration::from_millis(25);
+
 impl Address {
-    pub(crate) fn parse(target: &Target, timeout: Duration) -> Result<Self, FleetError> {
+    pub(crate) fn parse(target: &Target, prefix: &str, timeout: Duration) -> Result<Self, FleetError> {
         let client = client(&target.url, target)?;
         let addr = client.get_connection_info().addr();
         let (sentinels, server) = match (&target.sentinels, addr) {
@@ -56,34 +65,74 @@ impl Address {
             }
             (Some(_), _) => return Err(FleetError::BadUrl { url: redacted(&target.url), expected: EXPECTED.into() }),
         };
-        Ok(Self { client, sentinels, server, timeout })
+        Ok(Self { client, sentinels, good: Arc::default(), server, prefix: prefix.to_owned(), timeout })
     }
 
-    /// A connection that has shaken hands, with a limit on every read and write.
+    /// A connection to a server that can serve: it has shaken hands, is checked, and has a limit on every read and
+    /// write.
     pub(crate) fn open(&self, read_timeout: Duration) -> Result<redis::Connection, FleetError> {
-        if self.sentinels.is_empty() {
-            return self.dial(&self.client, read_timeout);
-        }
-        let mut reason = self.unavailable("no sentinel knows it");
-        for sentinel in &self.sentinels {
-            match self.ask(sentinel).and_then(|master| self.dial_master(&master, read_timeout)) {
-                Ok(connection) => return Ok(connection),
+        let connection = if self.sentinels.is_empty() {
+            let mut connection = self.dial(&self.client)?;
+            self.check(&mut connection)?;
+            connection
+        } else {
+            self.ask_all()?
+        };
+        connection.set_read_timeout(Some(read_timeout)).map_err(|error| self.explain(&error))?;
+        Ok(connection)
+    }
+
+    /// Asks the sentinels: the last good one first, the others one after the other beside it, without waiting for the
+    /// ones before. The first that leads to a master is taken.
+    fn ask_all(&self) -> Result<redis::Connection, FleetError> {
+        // Relaxed: a place to begin at, nothing depends on it.
+        let good = self.good.load(Ordering::Relaxed);
+        let mut places: Vec<usize> = (0..self.sentinels.len()).collect();
+        places.rotate_left(good);
+        let (sender, answers) = crossbeam_channel::unbounded();
+        let end = Instant::now() + self.timeout.saturating_mul(2);
+        let mut reason = self.unavailable("no sentinel answered in time");
+        let (mut waiting, mut places) = (0, places.into_iter());
+        loop {
+            let next = places.next();
+            if let Some(place) = next {
+                let (own, sender) = (self.clone(), sender.clone());
+                // The thread of a sentinel that hangs ends at its timeout; nobody waits for that.
+                let ask = move || {
+                    let connection = own.ask(&own.sentinels[place]).and_then(|master| own.dial_master(&master));
+                    // Nobody waits any more where another was quicker.
+                    let _ = sender.send((place, connection));
+                };
+                spawn_named("flight-group-sentinel".to_owned(), ask)
+                    .map_err(|error| FleetError::System { reason: format!("no thread to ask a sentinel: {error}") })?;
+                waiting += 1;
+            }
+            if waiting == 0 {
+                return Err(reason);
+            }
+            let until = if places.len() > 0 { end.min(Instant::now() + STAGGER) } else { end };
+            match answers.recv_deadline(until) {
+                Ok((place, Ok(connection))) => {
+                    self.good.store(place, Ordering::Relaxed);
+                    return Ok(connection);
+                }
                 // The next one may know better; the last one's reason is told.
-                Err(error) => reason = error,
+                Ok((_, Err(error))) => (reason, waiting) = (error, waiting - 1),
+                Err(_) if Instant::now() >= end => return Err(reason),
+                Err(_) => {}
             }
         }
-        Err(reason)
     }
 
-    fn dial(&self, client: &Client, read_timeout: Duration) -> Result<redis::Connection, FleetError> {
+    fn dial(&self, client: &Client) -> Result<redis::Connection, FleetError> {
         let connection = client.get_connection_with_timeout(self.timeout).map_err(|error| self.explain(&error))?;
         // Connecting clears the limits it used itself.
-        connection.set_read_timeout(Some(read_timeout)).map_err(|error| self.explain(&error))?;
+        connection.set_read_timeout(Some(self.timeout)).map_err(|error| self.explain(&error))?;
         connection.set_write_timeout(Some(self.timeout)).map_err(|error| self.explain(&error))?;
         Ok(connection)
     }
 
-    /// Who the master is, as this sentinel sees it.
+    /// The master's address, as this sentinel knows it.
     fn ask(&self, sentinel: &Client) -> Result<Client, FleetError> {
         let at = sentinel.get_connection_info().addr().to_string();
         let lost = |error: &dyn std::fmt::Display| self.unavailable(format!("the sentinel at {at}: {error}"));
@@ -106,17 +155,10 @@ impl Address {
         Client::open(info.clone().set_addr(addr)).map_err(|error| lost(&error))
     }
 
-    fn dial_master(&self, master: &Client, read_timeout: Duration) -> Result<redis::Connection, FleetError> {
-        let mut connection = self.dial(master, self.timeout)?;
-        // A sentinel may not have heard yet that it is one no more. A user who may not ask finds out by READONLY.
-        match redis::cmd("ROLE").query::<Vec<redis::Value>>(&mut connection) {
-            Ok(role) if matches!(role.first(), Some(redis::Value::BulkString(role)) if role != b"master") => {
-                return Err(self.unavailable("who the sentinels say is master is a replica"));
-            }
-            Err(error) if error.code() != Some("NOPERM") => return Err(self.explain(&error)),
-            _ => {}
-        }
-        connection.set_read_timeout(Some(read_timeout)).map_err(|error| self.explain(&error))?;
+    /// A sentinel may not have heard yet that a master is one no more: `check` looks.
+    fn dial_master(&self, master: &Client) -> Result<redis::Connection, FleetError> {
+        let mut connection = self.dial(master)?;
+        self.check(&mut connection)?;
         Ok(connection)
     }
 
@@ -132,25 +174,36 @@ impl Address {
             return self.unavailable(NO_ANSWER);
         }
         match error.code() {
-            Some(code) => explain(&self.server, "", code, error.detail().unwrap_or_default()),
+            Some(code) => refusal(&self.server, "", code, error.detail().unwrap_or_default()).error,
             None => self.unavailable(error),
         }
     }
 
-    /// Refuses what the scripts cannot run on. A user who may not ask for the version is taken at his word.
-    fn check_version(&self, connection: &mut redis::Connection) -> Result<(), FleetError> {
-        let text: String = match redis::cmd("INFO").arg("server").query(connection) {
-            Ok(text) => text,
-            Err(error) if error.code() == Some("NOPERM") => return Ok(()),
-            Err(error) => return Err(self.explain(&error)),
-        };
-        let Some(version) = text.lines().find_map(|line| line.strip_prefix("redis_version:")) else {
-            return Ok(());
-        };
-        let mut parts = version.trim().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-        let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-        if found < (6, 2) {
-            return Err(FleetError::ServerTooOld { server: self.server.clone(), found: version.trim().to_owned() });
+    /// Refuses, by name, a server that cannot serve: one of another kind, a replica, and one that is too old for the
+    /// scripts.
+    fn check(&self, connection: &mut redis::Connection) -> Result<(), FleetError> {
+        let text: String = redis::cmd("INFO").query(connection).map_err(|error| self.explain(&error))?;
+        let field = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
+        let wrong = |found: &str| FleetError::WrongServer { server: self.server.clone(), found: found.to_owned() };
+        let mode = field("redis_mode").or_else(|| field("server_mode")).unwrap_or_default();
+        if mode == "cluster" || field("cluster_enabled") == Some("1") {
+            return Err(wrong(CLUSTER));
+        }
+        if mode == "sentinel" {
+            return Err(wrong("a sentinel, whose address belongs to `FleetBuilder::sentinels`"));
+        }
+        if let Some(version) = field("redis_version") {
+            let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+            let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+            if found < (6, 2) {
+                return Err(FleetError::ServerTooOld { server: self.server.clone(), found: version.to_owned() });
+            }
+        }
+        if field("role") == Some("slave") {
+            let master = field("master_host").zip(field("master_port"));
+            let of = master.map_or_else(String::new, |(host, port)| format!(" of {host}:{port}"));
+            // It may be a master the next time.
+            return Err(self.unavailable(format!("it is a replica{of}, and takes no writes")));
         }
         Ok(())
     }
@@ -158,9 +211,7 @@ impl Address {
 
 impl Connect for Address {
     fn connect(&self) -> Result<Box<dyn Wire>, FleetError> {
-        let mut connection = self.open(self.timeout)?;
-        self.check_version(&mut connection)?;
-        introduce(connection, &self.server, self.timeout)
+        introduce(self.open(self.timeout)?, &self.server, &self.prefix, self.timeout)
     }
 
     fn server(&self) -> &str {
@@ -168,7 +219,7 @@ impl Connect for Address {
     }
 }
 
-/// Who can connect to `url`, with the certificates of `target`.
+/// A client for `url`, with the certificates of `target`.
 fn client(url: &str, target: &Target) -> Result<Client, FleetError> {
     let bad = |expected: String| FleetError::BadUrl { url: redacted(url), expected };
     if redis::parse_redis_url(url).is_none() {
@@ -185,7 +236,7 @@ fn client(url: &str, target: &Target) -> Result<Client, FleetError> {
     }
     // Off by default in the driver; with it a pipeline waits up to 40 ms for an acknowledgement.
     let settings = info.tcp_settings().clone().set_nodelay(true);
-    // For whoever looks at CLIENT LIST; a server that does not know the command refuses it without harm.
+    // Shown by CLIENT LIST; a server that does not know the command refuses it without harm.
     let login = info.redis_settings().clone().set_lib_name("flight-group", env!("CARGO_PKG_VERSION"));
     // Whatever the address says: answers and messages are read as RESP2 has them.
     let login = login.set_protocol(ProtocolVersion::RESP2);
@@ -206,7 +257,7 @@ fn make(info: redis::ConnectionInfo, target: &Target) -> Result<Client, RedisErr
     // The driver takes rustls without its cryptography and panics where the program has chosen none.
     #[cfg(feature = "redis-rustls")]
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Somebody else who was quicker is as good.
+        // If another thread has installed one first, that one is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
     let Certificates { root, client } = &target.certificates;
@@ -252,7 +303,7 @@ mod tests {
 
     fn refuse(url: &str) -> String {
         let target = target(url, None);
-        Address::parse(&target, Duration::from_secs(1)).unwrap_err().to_string()
+        Address::parse(&target, "flight", Duration::from_secs(1)).unwrap_err().to_string()
     }
 
     #[test]
@@ -289,7 +340,7 @@ mod tests {
     fn sentinels_need_a_name_to_ask_for_and_an_address_of_their_own() {
         let refuse = |url: &str, sentinels: &[&str]| {
             let sentinels = sentinels.iter().map(|&sentinel| sentinel.to_owned()).collect();
-            Address::parse(&target(url, Some(sentinels)), Duration::from_secs(1)).unwrap_err().to_string()
+            Address::parse(&target(url, Some(sentinels)), "flight", Duration::from_secs(1)).unwrap_err().to_string()
         };
         let message = refuse("redis://mymaster/", &[]);
         assert_eq!(message, "bad sentinels \"\": expected at least one address of a sentinel");

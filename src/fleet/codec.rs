@@ -9,7 +9,7 @@ use std::fmt;
 
 /// Writes and reads the outcomes of a [`FleetGroup`](super::FleetGroup).
 ///
-/// [`Json`] is the default; [`JsonValues`], [`Raw`] and (feature `postcard`) `Postcard` are the others. One's own:
+/// [`Json`] is the default; [`JsonValues`], [`Raw`] and (feature `postcard`) `Postcard` are the others. To write your own:
 ///
 /// ```
 /// use flight_group::fleet::Codec;

@@ -1,30 +1,35 @@
 //! One connection shared by all threads, by flat combining.
 //!
-//! Who wants something puts it into the queue. Whoever finds the connection free takes the *whole* queue, sends it as
-//! one pipeline and hands out the answers; the others sleep. Under load one round trip thus carries as many requests
+//! A caller puts its request into the queue. The caller that finds the connection free takes the *whole* queue, sends it
+//! as one pipeline and hands out the answers; the others sleep. Under load one round trip thus carries as many requests
 //! as there are threads, and a lone thread talks to the server with no hand-over at all. A combiner that is done
 //! goes home with its own answer: if more has queued up meanwhile, it wakes exactly one of *those* waiters.
 //!
 //! ```text
-//! queue ──take all──▶ exchange (no lock) ──┬─ answered: into the seats, their owners woken
-//!                                           └─ connection broken: back to the front of the queue, promises first
+//! queue ──take all──▶ exchange (no lock) ──┬─ answered: into the replies, their owners woken
+//!                                           ├─ connection broken: back to the front of the queue, promises first
+//!                                           └─ refused for now: aside, to be sent again after a pause
 //! ```
 //!
-//! Three rules keep it honest:
+//! Four rules keep it honest:
 //!
 //! - **One connection keeps order.** A landing is queued before its flight is unlinked in this process, so a later
 //!   JOIN comes after it. When a connection breaks, unanswered requests go back to the front, and those that must
 //!   arrive (*promises*: FINISH, RELEASE) before all others.
-//! - **Nobody waits past its deadline.** Reading an answer can take as long as the command timeout. Who has less time
-//!   than that does not become the combiner: the commander's own thread does it for him, and he sleeps until his
-//!   deadline at most.
-//! - **Only the commander's own thread connects**, and while it cannot, requests fail at once ([`Breaker`]).
+//! - **No caller waits past its deadline.** Reading an answer can take as long as the command timeout. A caller with
+//!   less time does not become the combiner: the commander's own thread sends its request, and the caller sleeps until
+//!   its deadline at most.
+//! - **Only the commander's own thread connects.** While it cannot, requests fail at once ([`Breaker`]), except those
+//!   that ride an outage out: they stay queued until their owner's time is up.
+//! - **A refusal is the refused request's.** Only a server that cannot serve anybody breaks the connection. A promise or
+//!   a rider that was refused for now (a full server, somebody else's long script) is sent again after a pause.
 
 use super::FleetError;
 use super::breaker::Breaker;
 use super::clock::Moment;
+use super::reply::{Concerns, refusal};
 use super::scripts::Request;
-use super::wire::{Connect, NO_ANSWER, Wire, explain, is_passing};
+use super::wire::{Connect, NO_ANSWER, Wire};
 use crate::engine::panics::caught;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Duration, Instant, Mutex, MutexGuard, OnceCell, after, wait_until};
@@ -37,6 +42,8 @@ const HEAVIEST_BATCH: usize = 4 << 20;
 const CLOSED: &str = "the last handle to the fleet is gone";
 /// How often a request is sent before its owner learns that it did not go through.
 const TRIES: u8 = 2;
+/// After which pause a request that was refused for now is sent again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the server said.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +51,8 @@ pub(crate) struct Answer {
     pub(crate) value: Value,
     /// It had been sent before, on a connection that broke: its effect may be that of the first time.
     pub(crate) resent: bool,
+    /// The moment before it was sent for the last time.
+    pub(crate) sent: Moment,
 }
 
 /// Why there is no answer.
@@ -56,10 +65,34 @@ pub(crate) struct Failure {
 
 type Outcome = Result<Answer, Failure>;
 
+/// For how long an answer is waited for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Limits {
+    /// The caller's own deadline. When it has passed: [`FleetError::TimedOut`].
+    pub(crate) deadline: Option<Instant>,
+    /// Until when the server has time. When it has passed: [`FleetError::Unavailable`].
+    pub(crate) server: Option<Instant>,
+    /// The request waits through an outage, as long as the limits allow.
+    pub(crate) rides: bool,
+}
+
+impl Limits {
+    /// The earlier limit, and whether it is the caller's own.
+    fn earlier(&self) -> (Option<Instant>, bool) {
+        match (self.deadline, self.server) {
+            (Some(deadline), Some(server)) if server < deadline => (Some(server), false),
+            (Some(deadline), _) => (Some(deadline), true),
+            (None, server) => (server, false),
+        }
+    }
+}
+
 /// The place of one request: where its answer is put, and where its owner sleeps.
 #[derive(Debug)]
-struct Seat {
+struct Reply {
     outcome: OnceCell<Outcome>,
+    /// Why it has to wait, where the server refused it for now.
+    refused: OnceCell<FleetError>,
     /// Its owner sleeps, and may be woken to combine. Read and written under the commander's lock.
     asleep: AtomicBool,
     turn: Condvar,
@@ -67,15 +100,21 @@ struct Seat {
 
 struct Entry {
     request: Arc<Request>,
-    seat: Arc<Seat>,
-    /// For a promise: until when it is worth delivering, whoever still waits for it.
+    reply: Arc<Reply>,
+    /// For a promise: until when it is worth delivering, also if nobody waits for it.
     promise: Option<Moment>,
+    /// It waits through an outage.
+    rides: bool,
     with_text: bool,
     sent: u8,
 }
 
 struct State {
     queue: VecDeque<Entry>,
+    /// Promises and riders that were refused for now. The promises go with every batch, so that they stay before what
+    /// is asked later; all of them are sent again after a pause.
+    aside: Vec<Entry>,
+    retry: Option<Instant>,
     /// Present while nobody uses it.
     wire: Option<Box<dyn Wire>>,
     combining: bool,
@@ -97,7 +136,7 @@ pub(crate) struct Commander {
 #[derive(Debug)]
 #[must_use = "a request nobody waits for is sent only when somebody else sends his"]
 pub(crate) struct Ticket {
-    seat: Arc<Seat>,
+    reply: Arc<Reply>,
     promise: bool,
 }
 
@@ -106,6 +145,8 @@ impl Commander {
         Self {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
+                aside: Vec::new(),
+                retry: None,
                 wire: None,
                 combining: false,
                 breaker: Breaker::Closed,
@@ -129,31 +170,45 @@ impl Commander {
         self.state.lock().breaker.refusal().cloned()
     }
 
-    /// Sends a request and waits for its answer: until `deadline` at most, and no longer than a server that works
-    /// could take.
-    pub(crate) fn call(&self, request: Request, deadline: Option<Instant>) -> Outcome {
-        let ticket = self.queue(request, None);
-        self.wait(ticket, deadline)
+    /// Sends a request and waits for its answer, within `limits`.
+    pub(crate) fn call(&self, request: Request, limits: Limits) -> Outcome {
+        let ticket = self.enqueue(request, None, limits.rides);
+        self.wait(ticket, limits)
     }
 
-    /// Queues a request; with `promise`, one that is delivered even if nobody waits for it, until that moment.
-    pub(crate) fn queue(&self, request: Request, promise: Option<Moment>) -> Ticket {
-        let seat = Arc::new(Seat { outcome: OnceCell::new(), asleep: AtomicBool::new(false), turn: Condvar::new() });
-        let entry = Entry { request: Arc::new(request), seat: Arc::clone(&seat), promise, with_text: false, sent: 0 };
+    /// Queues a promise: a request that is delivered even if nobody waits for it, until that moment.
+    pub(crate) fn promise(&self, request: Request, until: Moment) -> Ticket {
+        self.enqueue(request, Some(until), false)
+    }
+
+    fn enqueue(&self, request: Request, promise: Option<Moment>, rides: bool) -> Ticket {
+        let reply = Arc::new(Reply {
+            outcome: OnceCell::new(),
+            refused: OnceCell::new(),
+            asleep: AtomicBool::new(false),
+            turn: Condvar::new(),
+        });
+        let entry =
+            Entry { request: Arc::new(request), reply: Arc::clone(&reply), promise, rides, with_text: false, sent: 0 };
         let mut state = self.state.lock();
         match state.breaker.refusal() {
-            Some(reason) if promise.is_none() => {
-                let _ = seat.outcome.set(Err(Failure { error: reason.clone(), perhaps_done: false }));
+            Some(reason) if !entry.outlasts(reason) => {
+                let _ = reply.outcome.set(Err(Failure { error: reason.clone(), perhaps_done: false }));
             }
-            _ => state.queue.push_back(entry),
+            Some(_) => {
+                state.queue.push_back(entry);
+                // A rider has the server tried sooner.
+                self.bell.notify_one();
+            }
+            None => state.queue.push_back(entry),
         }
         drop(state);
-        Ticket { seat, promise: promise.is_some() }
+        Ticket { reply, promise: promise.is_some() }
     }
 
     /// Queues a promise that nobody waits for; the commander's own thread delivers it.
     pub(crate) fn post(&self, request: Request, until: Moment) {
-        drop(self.queue(request, Some(until)));
+        drop(self.promise(request, until));
         self.ring();
     }
 
@@ -163,20 +218,19 @@ impl Commander {
         self.bell.notify_one();
     }
 
+    /// How long a server that works could take at most: two tries, and the connecting between them.
+    pub(crate) fn three_timeouts(&self) -> Option<Instant> {
+        after(self.timeout.saturating_mul(3))
+    }
+
     /// Waits for the answer to a queued request, combining if the connection is free.
-    pub(crate) fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Outcome {
-        let Ticket { seat, promise } = ticket;
-        // Two tries, and the connecting between them.
-        let patience = after(self.timeout.saturating_mul(3));
-        let limit = match (deadline, patience) {
-            (Some(deadline), Some(patience)) => Some(deadline.min(patience)),
-            (deadline, patience) => deadline.or(patience),
-        };
+    pub(crate) fn wait(&self, ticket: Ticket, limits: Limits) -> Outcome {
+        let Ticket { reply, promise } = ticket;
         // Whose time is up: the caller's, or the server's.
-        let own = deadline.is_some() && limit == deadline;
+        let (limit, own) = limits.earlier();
         let mut state = self.state.lock();
         loop {
-            if let Some(outcome) = seat.outcome.get() {
+            if let Some(outcome) = reply.outcome.get() {
                 return outcome.clone();
             }
             // A promise is kept when the server is back; nobody waits here for that.
@@ -193,28 +247,25 @@ impl Commander {
                 // Too little time left to read answers for others: the commander's thread does.
                 self.bell.notify_one();
             }
-            seat.asleep.store(true, Ordering::Relaxed);
-            let late = wait_until(&seat.turn, &mut state, limit);
-            seat.asleep.store(false, Ordering::Relaxed);
-            if late && seat.outcome.get().is_none() {
-                return Err(self.give_up(state, &seat, own));
+            reply.asleep.store(true, Ordering::Relaxed);
+            let late = wait_until(&reply.turn, &mut state, limit);
+            reply.asleep.store(false, Ordering::Relaxed);
+            if late && reply.outcome.get().is_none() {
+                return Err(self.give_up(state, &reply, own));
             }
         }
     }
 
     #[cold]
-    fn give_up(&self, mut state: MutexGuard<'_, State>, seat: &Arc<Seat>, own: bool) -> Failure {
-        let place = state.queue.iter().position(|entry| Arc::ptr_eq(&entry.seat, seat));
-        let perhaps_done = match place {
-            Some(place) if state.queue[place].promise.is_none() => {
-                state.queue.remove(place).is_some_and(|entry| entry.sent > 0)
-            }
-            // A promise stays; a request that is in neither place is on its way.
-            _ => true,
-        };
+    fn give_up(&self, mut state: MutexGuard<'_, State>, reply: &Arc<Reply>, own: bool) -> Failure {
+        let entry = state.withdraw(reply);
+        // A promise stays; a request that is in neither place is on its way.
+        let perhaps_done = entry.is_none_or(|entry| entry.sent > 0);
+        // What kept it waiting says more than that its time is up.
+        let reason = reply.refused.get().or(state.breaker.refusal()).cloned();
         // It may have been woken to combine at the moment it gave up: somebody else has to.
         self.hand_over(&mut state);
-        let error = if own { FleetError::TimedOut } else { self.lost(NO_ANSWER) };
+        let error = reason.unwrap_or_else(|| if own { FleetError::TimedOut } else { self.lost(NO_ANSWER) });
         Failure { error, perhaps_done }
     }
 
@@ -223,9 +274,9 @@ impl Commander {
         if !state.ready() {
             return;
         }
-        match state.queue.iter().find(|entry| entry.seat.asleep.load(Ordering::Relaxed)) {
+        match state.queue.iter().find(|entry| entry.reply.asleep.load(Ordering::Relaxed)) {
             Some(entry) => {
-                entry.seat.turn.notify_one();
+                entry.reply.turn.notify_one();
             }
             None => {
                 self.bell.notify_one();
@@ -236,6 +287,7 @@ impl Commander {
     /// Sends what is queued and hands out the answers. The lock is free while it talks.
     fn combine<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let Some(mut wire) = state.wire.take() else { return state };
+        state.recall(|entry| entry.promise.is_some());
         let mut weight = 0;
         let fitting = state
             .queue
@@ -252,6 +304,7 @@ impl Commander {
         drop(state);
 
         let requests: Vec<_> = batch.iter().map(|entry| (Arc::clone(&entry.request), entry.with_text)).collect();
+        let sent = Moment::now();
         // A driver that panics has lost its connection, and must not take everybody's with it.
         let (answers, mut broken) = caught(|| wire.exchange(&requests, self.timeout))
             .unwrap_or_else(|_| (Vec::new(), Some("the redis driver panicked".to_owned())));
@@ -268,27 +321,35 @@ impl Commander {
                 }
                 Some(Value::ServerError(reply)) => {
                     let detail = reply.details().unwrap_or_default();
-                    let error = explain(self.connector.server(), &entry.request.record(), reply.code(), detail);
-                    // A demoted master, or one that is loading or full, is asked again after a pause and on a new
-                    // connection, which may lead to another server.
-                    if is_passing(reply.code(), detail) && broken.is_none() {
+                    let refusal = refusal(self.connector.server(), &entry.request.record(), reply.code(), detail);
+                    let error = refusal.error;
+                    // A demoted master, or one that is loading, is asked again after a pause and on a new connection,
+                    // which may lead to another server.
+                    if refusal.concerns == Concerns::Server && broken.is_none() {
                         broken = Some(error.to_string());
                         state.breaker.failed(error.clone(), Instant::now());
                     }
-                    if entry.promise.is_some() && error.is_unavailable() {
+                    if !entry.outlasts(&error) {
+                        entry.settle(&state, Err(Failure { error, perhaps_done: false }));
+                    } else if refusal.concerns == Concerns::Server {
                         entry.sent += 1;
                         again.push(entry);
                     } else {
-                        entry.settle(&state, Err(Failure { error, perhaps_done: false }));
+                        // Nobody waits for a promise that is kept later.
+                        if entry.promise.is_some() {
+                            entry.settle(&state, Err(Failure { error: error.clone(), perhaps_done: true }));
+                        }
+                        let _ = entry.reply.refused.set(error);
+                        state.aside.push(entry);
                     }
                 }
                 Some(value) => {
                     let resent = entry.sent > 0;
-                    entry.settle(&state, Ok(Answer { value, resent }));
+                    entry.settle(&state, Ok(Answer { value, resent, sent }));
                 }
                 None => {
                     entry.sent += 1;
-                    if entry.sent < TRIES || entry.promise.is_some() {
+                    if entry.sent < TRIES || entry.promise.is_some() || entry.rides {
                         again.push(entry);
                     } else {
                         let error = self.lost(broken.as_deref().unwrap_or("no answer"));
@@ -304,6 +365,10 @@ impl Commander {
         }
         for entry in promises.into_iter().rev() {
             state.queue.push_front(entry);
+        }
+        if !state.aside.is_empty() && state.retry.is_none() {
+            state.retry = after(PAUSE);
+            self.bell.notify_one();
         }
         if broken.is_none() {
             state.wire = Some(wire);
@@ -333,7 +398,8 @@ impl Commander {
             if state.combining {
                 self.bell.wait(&mut state);
             } else if state.wire.is_none() && !state.stopped {
-                if let Some(at) = state.breaker.next_try()
+                let hurried = state.queue.iter().chain(&state.aside).any(|entry| entry.rides);
+                if let Some(at) = state.breaker.next_try(hurried)
                     && !wait_until(&self.bell, &mut state, Some(at))
                     && Instant::now() < at
                 {
@@ -356,17 +422,24 @@ impl Commander {
                     }
                     Err(reason) => {
                         state.breaker.failed(reason.clone(), Instant::now());
-                        state.refuse_all(&reason);
+                        state.refuse_all(&reason, false);
                     }
                 }
             } else if state.ready() {
                 state = self.combine(state);
             } else if state.stopped {
-                // Nobody connects any more: who still asks (a renewal on its way) is told so, and does not wait.
+                // Nobody connects any more. A caller that still asks (a renewal on its way) is told so, and does not wait.
                 let reason = self.lost(CLOSED);
                 state.breaker.failed(reason.clone(), Instant::now());
-                state.refuse_all(&reason);
+                state.refuse_all(&reason, true);
                 return;
+            } else if state.retry.is_some() {
+                let retry = state.retry;
+                if wait_until(&self.bell, &mut state, retry) {
+                    state.retry = None;
+                    state.drop_stale_promises();
+                    state.recall(|_| true);
+                }
             } else {
                 self.bell.wait(&mut state);
             }
@@ -381,11 +454,16 @@ impl Commander {
 }
 
 impl Entry {
-    /// Puts the outcome into the seat and wakes its owner. The lock is held (`_state`), so that no owner can have
+    /// Puts the outcome into the reply and wakes its owner. The lock is held (`_state`), so that no owner can have
     /// looked and not yet slept.
     fn settle(&self, _state: &State, outcome: Outcome) {
-        let _ = self.seat.outcome.set(outcome);
-        self.seat.turn.notify_one();
+        let _ = self.reply.outcome.set(outcome);
+        self.reply.turn.notify_one();
+    }
+
+    /// Whether it is kept for later when the server is away or refuses for this reason.
+    fn outlasts(&self, reason: &FleetError) -> bool {
+        self.promise.is_some() || self.rides && reason.is_unavailable()
     }
 }
 
@@ -395,13 +473,38 @@ impl State {
         !self.combining && self.wire.is_some() && !self.queue.is_empty()
     }
 
-    /// Fails all requests but the promises that are still worth something; who waits for one of those need not.
-    fn refuse_all(&mut self, reason: &FleetError) {
+    /// Moves those that were put aside back to the front of the queue.
+    fn recall(&mut self, which: impl Fn(&Entry) -> bool) {
+        if self.aside.is_empty() {
+            return;
+        }
+        let (back, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.aside).into_iter().partition(which);
+        self.aside = rest;
+        for entry in back.into_iter().rev() {
+            self.queue.push_front(entry);
+        }
+    }
+
+    /// Takes back a request that is not on its way; a promise stays.
+    fn withdraw(&mut self, reply: &Arc<Reply>) -> Option<Entry> {
+        let owned = |entry: &Entry| Arc::ptr_eq(&entry.reply, reply) && entry.promise.is_none();
+        if let Some(place) = self.queue.iter().position(owned) {
+            return self.queue.remove(place);
+        }
+        self.aside.iter().position(owned).map(|place| self.aside.remove(place))
+    }
+
+    /// Fails all requests but the promises that are still worth something and, unless this is the `end`, those that
+    /// wait through an outage. A caller that waits for such a promise is woken: it need not wait.
+    fn refuse_all(&mut self, reason: &FleetError, end: bool) {
         self.drop_stale_promises();
+        self.recall(|_| true);
         let mut kept = VecDeque::new();
         for entry in std::mem::take(&mut self.queue) {
             if entry.promise.is_some() {
-                entry.seat.turn.notify_one();
+                entry.reply.turn.notify_one();
+                kept.push_back(entry);
+            } else if entry.outlasts(reason) && !end {
                 kept.push_back(entry);
             } else {
                 let perhaps_done = entry.sent > 0;
@@ -414,16 +517,18 @@ impl State {
     /// A record that has ended by itself needs no ending.
     fn drop_stale_promises(&mut self) {
         let mut stale = Vec::new();
-        self.queue.retain(|entry| {
+        let mut keep = |entry: &Entry| {
             let keep = entry.promise.is_none_or(|until| !until.has_passed());
             if !keep {
-                stale.push(Arc::clone(&entry.seat));
+                stale.push(Arc::clone(&entry.reply));
             }
             keep
-        });
-        for seat in stale {
-            let _ = seat.outcome.set(Err(Failure { error: FleetError::Lost, perhaps_done: true }));
-            seat.turn.notify_one();
+        };
+        self.queue.retain(&mut keep);
+        self.aside.retain(&mut keep);
+        for reply in stale {
+            let _ = reply.outcome.set(Err(Failure { error: FleetError::Lost, perhaps_done: true }));
+            reply.turn.notify_one();
         }
     }
 }

@@ -3,14 +3,14 @@
 use super::FleetError;
 use super::address::Address;
 use super::clock::Moment;
-use super::commander::Commander;
+use super::commander::{Commander, Limits};
 use super::keeper::Keeper;
 use super::keys;
 use super::mailbox::Mailroom;
+use super::process::Mint;
 use super::scripts::{RENEW, Request};
 use super::stats::{Counters, FleetStats};
 use super::subscriber::Subscriber;
-use super::token::Mint;
 use super::wire::{Connect, NO_ANSWER};
 use crate::sync::{Arc, Duration, after, spawn_named};
 
@@ -21,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) prefix: String,
     pub(crate) ttl: Duration,
     pub(crate) command_timeout: Duration,
+    pub(crate) patience: Duration,
     pub(crate) ping_interval: Duration,
 }
 
@@ -29,6 +30,8 @@ pub(crate) struct Core {
     pid: u32,
     pub(crate) mint: Mint,
     pub(crate) inbox: String,
+    /// How long a call without a deadline gives a server that is silent or away.
+    pub(crate) patience: Duration,
     pub(crate) commander: Arc<Commander>,
     pub(crate) room: Arc<Mailroom>,
     pub(crate) keeper: Arc<Keeper>,
@@ -48,6 +51,7 @@ impl Core {
             pid: std::process::id(),
             mint,
             inbox: inbox.clone(),
+            patience: config.patience,
             commander: Arc::new(Commander::new(connector, config.command_timeout)),
             room: Arc::default(),
             keeper: Arc::default(),
@@ -61,7 +65,8 @@ impl Core {
         if demand {
             // Connecting is the commander's thread's: a name server that does not answer holds up nobody else. What
             // is asked here does nothing but come back.
-            let greeting = core.commander.call(Request::new(&RENEW), deadline);
+            let limits = Limits { deadline, ..Limits::default() };
+            let greeting = core.commander.call(Request::new(&RENEW), limits);
             greeting.map_err(|failure| if failure.error.is_timed_out() { late() } else { failure.error })?;
         }
         let (commander, keeper, counters) =
@@ -73,6 +78,10 @@ impl Core {
             core.subscriber.wait_ready(deadline).unwrap_or_else(|| Err(late()))?;
         }
         Ok(core)
+    }
+
+    pub(crate) fn outage(&self) -> Option<FleetError> {
+        self.commander.refusal().or_else(|| self.subscriber.failure())
     }
 
     pub(crate) fn stats(&self) -> FleetStats {
@@ -103,7 +112,7 @@ impl Drop for Core {
     }
 }
 
-/// A small amount of time that differs from waiter to waiter, so that those who saw one leader die do not ask at one
+/// A small amount of time that differs from waiter to waiter, so that the followers of a dead leader do not all ask at one
 /// moment. Any source of unevenness will do.
 pub(crate) fn jitter(ttl: Duration) -> Duration {
     let limit = (ttl / 20).clamp(Duration::from_millis(2), Duration::from_millis(25));

@@ -41,9 +41,12 @@ pub enum FleetError {
         /// Host and port of the server.
         server: String,
     },
-    /// The user may not run a command, or not use a key or a channel, that the fleet needs.
+    /// The user may not run a command, or not use a key or a channel, that the fleet needs. [`connect`] tries all of
+    /// them; the complete rules are in [`docs::fleet`](crate::docs::fleet).
+    ///
+    /// [`connect`]: super::FleetBuilder::connect
     NoPermission {
-        /// The server's words.
+        /// The missing rules where they are known, and the server's words.
         detail: String,
     },
     /// The server is older than what the scripts were written for (6.2).
@@ -53,13 +56,20 @@ pub enum FleetError {
         /// The version it says it has.
         found: String,
     },
+    /// The server is of a kind that cannot serve a fleet: a node of a cluster, or a sentinel.
+    WrongServer {
+        /// Host and port of the server.
+        server: String,
+        /// What it is, and what to do.
+        found: String,
+    },
     /// A key that belongs to the fleet holds something that the fleet did not put there.
     WrongType {
         /// The key in Redis.
         key: String,
     },
-    /// The server cannot be reached, does not answer in time, or is not able to serve now (it loads its data, it is
-    /// a replica, its memory is full).
+    /// The server cannot be reached, does not answer in time, or is not able to serve now: it loads its data, is a
+    /// replica, does not take writes, or is busy with somebody else's script.
     Unavailable {
         /// Host and port of the server.
         server: String,
@@ -117,6 +127,9 @@ impl fmt::Display for FleetError {
             Self::NoPermission { detail } => write!(f, "the redis user lacks a permission: {detail}"),
             Self::ServerTooOld { server, found } => {
                 write!(f, "the redis server at {server} is too old: version {found}, expected 6.2 or later")
+            }
+            Self::WrongServer { server, found } => {
+                write!(f, "the redis server at {server} cannot serve a fleet: it is {found}")
             }
             Self::WrongType { key } => {
                 write!(f, "the redis key \"{key}\" holds something the fleet did not put there")

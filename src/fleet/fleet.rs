@@ -2,16 +2,16 @@
 
 use super::address::{Address, Target};
 use super::core::{Config, Core};
-use super::per_process::PerProcess;
+use super::process::PerProcess;
 use super::{FleetError, FleetStats, LeaseBuilder};
 use crate::sync::{Arc, Duration};
 use std::fmt;
 
 /// This process's place in a fleet of processes that share a Redis (or Valkey) server.
 ///
-/// A handle: cloning it gives another handle to the same place. Behind it are two connections (one for questions, one that
-/// brings outcomes) and three threads, whatever the number of threads that use it and keys they use it for. The last handle (groups and leases are
-/// handles too) ends them.
+/// A handle: cloning it gives another handle to the same place. Behind it are two connections (one for questions, one
+/// that brings outcomes) and three threads, for any number of calling threads and keys. They end when the last handle
+/// is dropped; groups and leases are handles too.
 ///
 /// A forked child makes a place of its own at its first use; leases stay with the parent.
 ///
@@ -42,7 +42,8 @@ impl Fleet {
     ///
     /// [`BadUrl`](FleetError::BadUrl), [`Unavailable`](FleetError::Unavailable),
     /// [`AuthenticationFailed`](FleetError::AuthenticationFailed), [`NoPermission`](FleetError::NoPermission),
-    /// [`ServerTooOld`](FleetError::ServerTooOld), and [`System`](FleetError::System) where no thread can be started.
+    /// [`ServerTooOld`](FleetError::ServerTooOld), [`WrongServer`](FleetError::WrongServer), and
+    /// [`System`](FleetError::System) where no thread can be started.
     pub fn connect(url: &str) -> Result<Self, FleetError> {
         Self::builder(url).connect()
     }
@@ -54,6 +55,7 @@ impl Fleet {
             prefix: "flight".to_owned(),
             ttl: Duration::from_secs(10),
             command_timeout: Duration::from_secs(1),
+            patience: None,
             ping_interval: Duration::from_secs(1),
             demand: true,
         }
@@ -92,9 +94,10 @@ impl Fleet {
     /// Why the server is not asked at the moment; `None` while it is.
     ///
     /// Set when a connection was lost and could not be replaced at the first try, or when the server said that it
-    /// cannot serve; cleared by the next connection, which is tried for at least once a second.
+    /// cannot serve. Cleared when the connections work again. The next try comes within a second, and within 100 ms
+    /// while a call waits for the server.
     pub fn outage(&self) -> Option<FleetError> {
-        self.inner.cores.existing().and_then(|core| core.commander.refusal())
+        self.inner.cores.existing().and_then(|core| core.outage())
     }
 
     pub(crate) fn core(&self) -> Result<&Arc<Core>, FleetError> {
@@ -123,6 +126,7 @@ pub struct FleetBuilder {
     prefix: String,
     ttl: Duration,
     command_timeout: Duration,
+    patience: Option<Duration>,
     ping_interval: Duration,
     demand: bool,
 }
@@ -135,15 +139,15 @@ impl fmt::Debug for FleetBuilder {
 }
 
 impl FleetBuilder {
-    /// What every key and channel of this fleet begins with; processes with another prefix are another fleet. Default
+    /// The beginning of every key and channel of this fleet. Processes with another prefix are another fleet. Default
     /// `"flight"`.
     pub fn prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
         self
     }
 
-    /// How long a record lives without renewal: what a dead leader costs its followers at most, and how long a holder
-    /// may be cut off before it loses what it holds. 50 ms to 12 hours; default 10 s.
+    /// How long a record lives without renewal. So long at most followers wait for a leader that died, and so long a
+    /// holder may be cut off before it loses what it holds. 50 ms to 12 hours; default 10 s.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -156,20 +160,44 @@ impl FleetBuilder {
         self
     }
 
-    /// After how much silence the connection that brings outcomes is pinged; one that then stays silent as long again
-    /// is replaced. 10 ms to 1 minute; default 1 s.
+    /// How long a call *without a deadline* waits for a server that does not answer. Then a read runs its closure in
+    /// its own process (a group can have [its own patience](super::FleetGroupBuilder::patience)), and a lease or a
+    /// write fails with [`Unavailable`](FleetError::Unavailable). 1 ms to 1 hour; default: three [command
+    /// timeouts](Self::command_timeout).
+    ///
+    /// If the server is known to be away, leases and writes wait as long, and reads do not wait.
+    ///
+    /// A call with a deadline does not use the patience: leases and writes wait for the server until the deadline.
+    ///
+    /// ```no_run
+    /// use flight_group::fleet::Fleet;
+    /// use std::time::Duration;
+    ///
+    /// // A server that is restarted or fails over is back within half a minute: leases and writes wait for it.
+    /// let fleet = Fleet::builder("redis://127.0.0.1/").patience(Duration::from_secs(30)).connect()?;
+    /// let lease = fleet.lease("nightly").acquire()?;
+    /// # Ok::<(), flight_group::fleet::FleetError>(())
+    /// ```
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// The connection that brings outcomes is pinged after so much silence. If it stays silent as long again, it is
+    /// replaced. 10 ms to 1 minute; default 1 s.
     pub fn ping_interval(mut self, interval: Duration) -> Self {
         self.ping_interval = interval;
         self
     }
 
-    /// Asks sentinels, at every connection, who the server is at the moment; the host in the address given to
-    /// [`Fleet::builder`] is then the name the sentinels know the master by, and the rest of it (user, password, database,
-    /// `rediss`) is for the master.
+    /// Asks sentinels for the master's address, at every connection. The host in the address given to
+    /// [`Fleet::builder`] is then the name by which the sentinels know the master. The rest of that address (user,
+    /// password, database, `rediss`) is for the master.
     ///
-    /// After a failover connections are replaced as after any other loss, which then leads to the new master: what
-    /// happened to the records of the old one is told by [`docs::fleet`](crate::docs::fleet). The sentinels are asked in
-    /// this order; an address may hold a user and a password of its own.
+    /// After a failover the connections are replaced as after any other loss, and lead to the new master.
+    /// [`docs::fleet`](crate::docs::fleet) says what happens to the old master's records. The sentinels are asked in
+    /// this order, beginning with the one that knew last time; a sentinel that does not answer within 25 ms holds up
+    /// nobody. An address may hold a user and a password of its own.
     ///
     /// ```no_run
     /// use flight_group::fleet::Fleet;
@@ -184,16 +212,16 @@ impl FleetBuilder {
         self
     }
 
-    /// Trusts the authorities of this PEM file's contents, and not the system's, for `rediss://` addresses: for a server
-    /// whose certificate is signed by one's own. [`connect`](Self::connect) fails with
-    /// [`BadUrl`](FleetError::BadUrl) where it cannot be read.
+    /// Trusts the authorities in this PEM text, and not the system's, for `rediss://` addresses: for a server whose
+    /// certificate is signed by your own authority. [`connect`](Self::connect) fails with
+    /// [`BadUrl`](FleetError::BadUrl) if the text cannot be read.
     #[cfg(any(feature = "redis-rustls", feature = "redis-native-tls"))]
     pub fn tls_root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.target.certificates.root = Some(pem.into());
         self
     }
 
-    /// Shows the server this certificate (PEM), of which this is the key (PEM), for `rediss://` addresses.
+    /// Shows the server this certificate (PEM), with its key (PEM), for `rediss://` addresses.
     #[cfg(any(feature = "redis-rustls", feature = "redis-native-tls"))]
     pub fn tls_client_certificate(mut self, pem: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.target.certificates.client = Some((pem.into(), key.into()));
@@ -228,12 +256,15 @@ impl FleetBuilder {
         check("command_timeout", self.command_timeout, answers)?;
         let pings = (Duration::from_millis(10), Duration::from_secs(60), "a duration from 10 ms to 1 minute");
         check("ping_interval", self.ping_interval, pings)?;
-        let address = Arc::new(Address::parse(&self.target, self.command_timeout)?);
+        let patience = self.patience.unwrap_or(self.command_timeout * 3);
+        check("patience", patience, PATIENCE)?;
+        let address = Arc::new(Address::parse(&self.target, &self.prefix, self.command_timeout)?);
         let config = Arc::new(Config {
             address,
             prefix: self.prefix,
             ttl: self.ttl,
             command_timeout: self.command_timeout,
+            patience,
             ping_interval: self.ping_interval,
         });
         let core = Core::start(&config, self.demand)?;
@@ -246,6 +277,9 @@ pub(crate) type Range = (Duration, Duration, &'static str);
 /// Shorter, and a scheduling delay loses a lease; longer, and the counter of fences would not outlive it.
 pub(crate) const TTL: Range =
     (Duration::from_millis(50), Duration::from_secs(12 * 3600), "a duration from 50 ms to 12 hours");
+
+pub(crate) const PATIENCE: Range =
+    (Duration::from_millis(1), Duration::from_secs(3600), "a duration from 1 ms to 1 hour");
 
 pub(crate) fn check(option: &'static str, found: Duration, (least, most, expected): Range) -> Result<(), FleetError> {
     if (least..=most).contains(&found) {

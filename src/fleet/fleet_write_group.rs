@@ -1,31 +1,39 @@
-//! Writes in the fleet: a call boards the next flight of its process, and one process at a time flies.
+//! Writes in the fleet: a call boards the next run of its process, and one process at a time runs.
 
 use super::FleetError;
-use super::fleet::{Fleet, TTL, check};
+use super::fleet::Fleet;
 use super::keys::{Kind, Names};
 use super::lease::{Lease, Wish};
-use super::per_process::PerProcess;
+use super::local::{self, Grounded, Local, Wait, is_over};
+use super::process::PerProcess;
+use super::turn::{Progress, Running, Turn, Turns};
+use crate::engine::panics::{caught, describe};
 use crate::error::Error;
-use crate::landing::Landing;
-use crate::sync::{Arc, Duration, Instant, after};
-use crate::{FlightInfo, Stats, WriteGroup};
+use crate::landing::{Landing, Role};
+use crate::sync::{Arc, Duration, Instant, Mutex};
+use crate::{FlightInfo, Stats};
 use serde::Serialize;
 use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::fmt;
 use std::hash::Hash;
+use std::panic::resume_unwind;
 
-/// Serializes writes per key over the whole fleet, and collapses the queued ones of each process: a local
+/// Serializes writes per key over the whole fleet, and collapses the queued ones of each process: a
 /// [`WriteGroup`] around a [`Lease`].
 ///
-/// Threads of one process that write the same key while a run of it is in the air share the *next* run, as in a
-/// [`WriteGroup`]. That run begins when the process has the key's lease, which goes round the fleet in the order of
-/// asking; so each caller's run starts after its call arrived (P3), and while the lease holds no two processes run one
-/// key (P1). The closure is given the lease: its [`fence`](Lease::fence) belongs into what is written.
+/// Threads of one process that write the same key share runs, as in a [`WriteGroup`]: a call that arrives before a run starts
+/// is covered by it, also while the process still waits for the key's lease. Then only the newest call's closure runs.
+/// The lease goes round the fleet in the order of asking. So each call's run starts after the call arrived (P3), and
+/// while the lease holds no two processes run one key (P1). The closure is given the lease: write its
+/// [`fence`](Lease::fence) along with the data.
 ///
-/// Writes never run without the lease: without a server they fail. So there is no `write` that cannot; and no `wait`,
-/// `spawn` or `invalidates`: of other processes' writes and reads this one knows nothing until it asks. After a write read
-/// with [`fresh`](super::FleetCall::fresh).
+/// Writes never run without the lease. Without a server they wait until their deadline, or for the fleet's
+/// [`patience`](super::FleetBuilder::patience), and then fail. So there is no `write` that cannot fail. There is no
+/// `flush`, `spawn` or `invalidates` either: this process knows nothing of other processes' writes and reads until it
+/// asks. After a write, read with [`fresh`](super::FleetCall::fresh).
+///
+/// [`WriteGroup`]: crate::WriteGroup
 ///
 /// ```no_run
 /// use flight_group::Error;
@@ -50,87 +58,44 @@ struct Inner<K, V, E> {
     fleet: Fleet,
     name: String,
     ttl: Duration,
-    max_followers: usize,
-    local: PerProcess<Local<K, V, E>>,
+    // Not `WriteGroup`: a caller that queued for the lease follows the run that has it, and no later one. All calls
+    // here are `fresh`, which queue by the same rule as writes.
+    local: Local<K, Run<V, E>, E>,
+    turns: PerProcess<Turns<V, E>>,
 }
 
-type Local<K, V, E> = WriteGroup<K, V, Grounded<E>>;
-
-#[derive(Clone)]
-enum Grounded<E> {
-    Work(E),
-    /// The leader's own deadline: nobody else's.
-    TimedOut,
-    Fleet(FleetError),
-}
-
-impl Fleet {
-    /// The write group `name` of this fleet. Groups of one name share their keys' leases.
-    pub fn write_group<K: Hash + Eq, V, E>(&self, name: &str) -> FleetWriteGroup<K, V, E> {
-        self.write_group_with(name).finish()
-    }
-
-    /// Options of a write group.
-    ///
-    /// ```no_run
-    /// use flight_group::fleet::{Fleet, FleetWriteGroup};
-    /// use std::time::Duration;
-    ///
-    /// # let fleet = Fleet::connect("redis://127.0.0.1/")?;
-    /// let orders: FleetWriteGroup<u64, (), String> =
-    ///     fleet.write_group_with("orders").ttl(Duration::from_secs(30)).max_followers(100).build()?;
-    /// # Ok::<(), flight_group::fleet::FleetError>(())
-    /// ```
-    pub fn write_group_with(&self, name: &str) -> FleetWriteGroupBuilder {
-        let ttl = self.config().ttl;
-        FleetWriteGroupBuilder { fleet: self.clone(), name: name.to_owned(), ttl, max_followers: usize::MAX }
+impl<K, V, E> Inner<K, V, E> {
+    fn turns(&self) -> &Turns<V, E> {
+        match self.turns.get(|_| Ok::<_, Infallible>(Mutex::default())) {
+            Ok(turns) => turns,
+            Err(never) => match never {},
+        }
     }
 }
 
-/// Options of a [`FleetWriteGroup`]; made by [`Fleet::write_group_with`].
-#[derive(Debug, Clone)]
-#[must_use = "options do nothing until `build` is called"]
-pub struct FleetWriteGroupBuilder {
-    fleet: Fleet,
-    name: String,
-    ttl: Duration,
-    max_followers: usize,
+/// What a run of the local group came to.
+pub(crate) enum Run<V, E> {
+    Written(V),
+    /// It queued for the lease, and the next run has it.
+    Acquired(Arc<Turn<V, E>>),
+    /// It came too late to be needed, and covers nobody.
+    Void,
 }
 
-impl FleetWriteGroupBuilder {
-    /// How long a key's lease lives without renewal: what a dead writer costs the next one at most. It is renewed for as
-    /// long as the closure runs. 50 ms to 12 hours; default: the fleet's.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
-        self
-    }
-
-    /// How many threads of this process may wait for one key; a call beyond that returns [`Error::Overloaded`] at once.
-    /// Unlimited by default. As [`WriteGroupBuilder::max_followers`](crate::WriteGroupBuilder::max_followers).
-    pub fn max_followers(mut self, max_followers: usize) -> Self {
-        self.max_followers = max_followers;
-        self
-    }
-
-    /// Makes the group. Does not ask the server.
-    ///
-    /// # Errors
-    ///
-    /// [`FleetError::BadOption`] for a time to live out of range.
-    pub fn build<K: Hash + Eq, V, E>(self) -> Result<FleetWriteGroup<K, V, E>, FleetError> {
-        check("ttl", self.ttl, TTL)?;
-        Ok(self.finish())
-    }
-
-    fn finish<K: Hash + Eq, V, E>(self) -> FleetWriteGroup<K, V, E> {
-        let Self { fleet, name, ttl, max_followers } = self;
-        let local = PerProcess::new(local_group(&name, max_followers));
-        FleetWriteGroup { inner: Arc::new(Inner { fleet, name, ttl, max_followers, local }) }
+impl<V: Clone, E> Clone for Run<V, E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Written(value) => Self::Written(value.clone()),
+            Self::Acquired(turn) => Self::Acquired(Arc::clone(turn)),
+            Self::Void => Self::Void,
+        }
     }
 }
 
-fn local_group<K: Hash + Eq, V, E>(name: &str, max_followers: usize) -> Local<K, V, E> {
-    WriteGroup::builder().name(name).max_followers(max_followers).build()
+impl<K, V, E> FleetWriteGroup<K, V, E> {
+    pub(crate) fn new(fleet: Fleet, name: String, ttl: Duration, local: Local<K, Run<V, E>, E>) -> Self {
+        Self { inner: Arc::new(Inner { fleet, name, ttl, local, turns: PerProcess::new(Mutex::default()) }) }
+    }
 }
 
 impl<K, V, E> FleetWriteGroup<K, V, E>
@@ -142,15 +107,17 @@ where
     /// Returns the outcome of a run for the key that started after this call arrived: of this call's `work`, or of a
     /// newer caller's in this process.
     ///
-    /// Blocks while other runs of the key last, here and in the fleet.
+    /// Blocks while other runs of the key last, here and in the fleet, and for as long as the server is away, within
+    /// the fleet's [`patience`](super::FleetBuilder::patience).
     ///
     /// # Errors
     ///
-    /// As [`WriteGroup::try_write`], and [`Error::Fleet`]: the server is away, or refused.
+    /// As [`WriteGroup::try_write`](crate::WriteGroup::try_write), and [`Error::Fleet`]: the server is away, or
+    /// refused.
     ///
     /// # Panics
     ///
-    /// As [`WriteGroup::try_write`]. The lease is released.
+    /// As [`WriteGroup::try_write`](crate::WriteGroup::try_write). The lease is released.
     pub fn try_write<Q>(&self, key: &Q, work: impl FnOnce(&Lease) -> Result<V, E>) -> Result<V, Error<E>>
     where
         K: Borrow<Q>,
@@ -161,12 +128,13 @@ where
 
     /// A call with options: how long to wait.
     pub fn call<'a, Q: ?Sized>(&'a self, key: &'a Q) -> FleetWriteCall<'a, K, V, E, Q> {
-        FleetWriteCall { group: self, key, timeout: None, deadline: None }
+        FleetWriteCall { group: self, key, wait: Wait::default() }
     }
 
-    /// What the local group, which collapses this process's writes, has done.
+    /// What the local group, which collapses this process's writes, has done. A run that other callers of the process
+    /// waited for counts twice: once for the lease, once for the work.
     pub fn local_stats(&self) -> Stats {
-        self.local().stats()
+        self.inner.local.group().stats()
     }
 
     /// How many threads of this process wait for the key.
@@ -175,25 +143,18 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.local().followers(key)
+        self.inner.local.group().followers(key)
     }
 
     /// How many keys have a run in the air in this process, or wait for their lease.
     pub fn in_flight(&self) -> usize {
-        self.local().in_flight()
+        self.inner.local.group().in_flight()
     }
 
-    /// The runs of this process, those included that wait for their lease. As [`WriteGroup::flights`].
+    /// The runs of this process, those included that wait for their lease. As
+    /// [`WriteGroup::flights`](crate::WriteGroup::flights).
     pub fn flights(&self) -> Vec<FlightInfo<K>> {
-        self.local().flights()
-    }
-
-    fn local(&self) -> &Local<K, V, E> {
-        let make = |_: &_| Ok::<_, Infallible>(local_group(&self.inner.name, self.inner.max_followers));
-        match self.inner.local.get(make) {
-            Ok(local) => local,
-            Err(never) => match never {},
-        }
+        self.inner.local.group().flights()
     }
 }
 
@@ -202,20 +163,20 @@ where
 pub struct FleetWriteCall<'a, K, V, E, Q: ?Sized> {
     group: &'a FleetWriteGroup<K, V, E>,
     key: &'a Q,
-    timeout: Option<Duration>,
-    deadline: Option<Instant>,
+    wait: Wait,
 }
 
 impl<K, V, E, Q: ?Sized> FleetWriteCall<'_, K, V, E, Q> {
-    /// How long to wait for other runs and for the lease. The call's own work is never interrupted.
+    /// How long to wait for other runs, for the lease, and for a server that is away. The call's own work is never
+    /// interrupted; the lease is released in the background if the time is up by then.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        (self.timeout, self.deadline) = (Some(timeout), None);
+        self.wait = Wait::For(timeout);
         self
     }
 
     /// The moment at which to stop waiting.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        (self.timeout, self.deadline) = (None, Some(deadline));
+        self.wait = Wait::Until(deadline);
         self
     }
 }
@@ -232,69 +193,182 @@ where
     ///
     /// # Errors
     ///
-    /// As [`FleetWriteGroup::try_write`], and [`Error::TimedOut`].
+    /// As [`FleetWriteGroup::try_write`], and [`Error::TimedOut`]. A server that was still away at the deadline is
+    /// [`Error::Fleet`].
     ///
     /// # Panics
     ///
     /// As [`FleetWriteGroup::try_write`].
     pub fn run(self, work: impl FnOnce(&Lease) -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
-        let deadline = match self.timeout {
-            Some(timeout) => after(timeout),
-            None => self.deadline,
+        let local = self.group.inner.local.group();
+        let mut call = Ongoing {
+            work: Some(work),
+            deadline: self.wait.deadline(),
+            asked: false,
+            detached: false,
+            lent: false,
+            queued: None,
         };
-        let local = self.group.local();
-        let mut work = Some(work);
         loop {
-            let (mut asked, mut lost) = (false, false);
-            let fly = || {
-                asked = true;
-                let lease = self.acquire(deadline).map_err(|error| match error {
-                    FleetError::TimedOut => Grounded::TimedOut,
-                    error => Grounded::Fleet(error),
-                })?;
-                let outcome = match work.take() {
-                    Some(work) => work(&lease).map_err(Grounded::Work),
-                    None => Err(Grounded::TimedOut),
-                };
-                // Before the local flight lands: the next run of this process asks behind the others that wait.
-                lost = matches!(lease.release(), Err(FleetError::Lost));
-                outcome
-            };
-            let call = local.call(self.key);
-            let landed = match deadline {
-                Some(deadline) => call.deadline(deadline).run(fly),
-                None => call.run(fly),
-            };
-            return match landed {
+            (call.asked, call.detached, call.lent) = (false, false, false);
+            let landed = local::board(local, self.key, true, call.deadline, || self.lead(&mut call));
+            // It queued for the lease, and a newer call ran with it meanwhile.
+            if let Some(outcome) = call.queued.as_ref().and_then(|queued| queued.turn.passed_on()) {
+                return outcome.map(covered);
+            }
+            match landed {
                 Ok(landing) => {
-                    let (role, shared, detached) = (landing.role, landing.shared(), landing.detached() || lost);
-                    Ok(Landing::new(landing.value, role, shared, detached))
+                    let shared = landing.role == Role::Follower || landing.shared() || call.lent;
+                    match landing.value {
+                        Run::Written(value) => return Ok(Landing::new(value, landing.role, shared, call.detached)),
+                        // `None`: it boards again, and runs with the lease if nobody else has come before.
+                        Run::Acquired(turn) => {
+                            if let Some(outcome) = self.see_through(&turn, &call) {
+                                return outcome.map(covered);
+                            }
+                        }
+                        Run::Void => {}
+                    }
                 }
-                Err(Error::Work(Grounded::Work(error))) => Err(Error::Work(error)),
-                Err(Error::Work(Grounded::Fleet(error))) => Err(Error::Fleet(error)),
-                // The leader had less time than this call has, which still has its closure.
-                Err(Error::Work(Grounded::TimedOut))
-                    if !asked && deadline.is_none_or(|deadline| Instant::now() < deadline) =>
-                {
-                    continue;
+                Err(error) => {
+                    if let Some(error) = local::reason(error, call.asked, call.deadline) {
+                        return Err(error);
+                    }
                 }
-                Err(Error::Work(Grounded::TimedOut) | Error::TimedOut) => Err(Error::TimedOut),
-                Err(Error::Panicked(panic)) => Err(Error::Panicked(panic)),
-                Err(Error::Deadlock(circle)) => Err(Error::Deadlock(circle)),
-                Err(Error::Overloaded) => Err(Error::Overloaded),
-                Err(Error::Abandoned) => Err(Error::Abandoned),
-                Err(Error::Missing) => Err(Error::Missing),
-                Err(Error::Fleet(error)) => Err(Error::Fleet(error)),
-            };
+            }
         }
     }
 
-    fn acquire(&self, deadline: Option<Instant>) -> Result<Lease, FleetError> {
+    /// A run of the local group: it takes the turn that is there, or queues for the next one.
+    fn lead<'g, F>(&'g self, call: &mut Ongoing<'g, V, E, F>) -> Result<Run<V, E>, Grounded<E>>
+    where
+        F: FnOnce(&Lease) -> Result<V, E>,
+    {
+        call.asked = true;
         let inner = &*self.group.inner;
-        let key = serde_json::to_string(self.key).map_err(|error| FleetError::BadKey { reason: error.to_string() })?;
-        let names = Names::new(&inner.fleet.config().prefix, Kind::Write, &inner.name, &key);
-        Wish { core: inner.fleet.core()?, names, ttl: inner.ttl, renew: true }.enqueue(deadline)
+        if call.queued.as_ref().is_some_and(|queued| queued.turn.passed_on().is_some()) {
+            return Ok(Run::Void);
+        }
+        let names =
+            Names::of(&inner.fleet.config().prefix, Kind::Write, &inner.name, self.key).map_err(Grounded::Fleet)?;
+        let turns = inner.turns();
+        let taken = turns.lock().remove(names.tag());
+        if let Some((lease, running)) = taken.and_then(|turn| turn.start()) {
+            call.lent = true;
+            return call.write(lease, Some(running));
+        }
+        let tag = Arc::clone(names.tag());
+        let lease = inner
+            .fleet
+            .core()
+            .and_then(|core| Wish { core, names, ttl: inner.ttl, renew: true }.enqueue(call.deadline))
+            .map_err(|error| Grounded::of(error, call.deadline))?;
+        // Nobody is there who could be newer: a caller that comes from now on waits for the next run.
+        if inner.local.group().followers(self.key) == 0 {
+            return call.write(lease, None);
+        }
+        let turn = Turn::new(lease);
+        turns.lock().insert(Arc::clone(&tag), Arc::clone(&turn));
+        call.queued = Some(Queued { turns, tag, turn: Arc::clone(&turn) });
+        Ok(Run::Acquired(turn))
     }
+
+    /// Waits for the outcome of the run that takes `turn`. `None`: nobody has taken it, and this call, which queued for
+    /// it, has to, or an older call could run after a newer one; or its run had no outcome to pass on.
+    fn see_through<F>(&self, turn: &Turn<V, E>, call: &Ongoing<'_, V, E, F>) -> Option<Result<V, Error<E>>> {
+        let local = self.group.inner.local.group();
+        let (mine, deadline) = (call.asked, call.deadline);
+        let late = || turn.passed_on().or(Some(Err(Error::TimedOut)));
+        loop {
+            let started = match turn.progress() {
+                Progress::Over => return turn.passed_on(),
+                Progress::Started => true,
+                Progress::Acquired => false,
+            };
+            // Follows the run in the air, so that a circle of waits is seen.
+            match local::follow(local, self.key, deadline) {
+                Some(Err(Error::TimedOut)) if mine && !started => return None,
+                Some(Err(Error::TimedOut)) => return late(),
+                Some(Err(Error::Deadlock(circle))) => return Some(Err(Error::Deadlock(circle))),
+                // It is aboard already, so a limit of callers is not for it.
+                Some(Err(Error::Overloaded)) => turn.wait(),
+                Some(_) => {}
+                None if started => {}
+                None if mine => return None,
+                // The caller that queued for it boards again first; nothing of the user's comes before that.
+                None => turn.wait(),
+            }
+            if !mine && is_over(deadline) {
+                return late();
+            }
+        }
+    }
+}
+
+/// A call on its way: what of it survives boarding again.
+struct Ongoing<'g, V, E, F> {
+    work: Option<F>,
+    deadline: Option<Instant>,
+    /// It led the last run of the local group.
+    asked: bool,
+    /// The lease it ran with was lost.
+    detached: bool,
+    /// It ran with a lease that another call had queued for.
+    lent: bool,
+    queued: Option<Queued<'g, V, E>>,
+}
+
+/// A turn this call queued for. Dropped while nobody has taken the turn, it releases the lease.
+struct Queued<'g, V, E> {
+    turns: &'g Turns<V, E>,
+    tag: Arc<str>,
+    turn: Arc<Turn<V, E>>,
+}
+
+impl<V, E> Drop for Queued<'_, V, E> {
+    fn drop(&mut self) {
+        let mut turns = self.turns.lock();
+        let untaken = match turns.get(&self.tag) {
+            Some(turn) if Arc::ptr_eq(turn, &self.turn) => turns.remove(&self.tag),
+            _ => None,
+        };
+        drop(turns);
+        // Releasing asks the server: not under the lock.
+        drop(untaken.and_then(|turn| turn.start()));
+    }
+}
+
+impl<V: Clone, E: Clone, F> Ongoing<'_, V, E, F>
+where
+    F: FnOnce(&Lease) -> Result<V, E>,
+{
+    /// Runs the closure with the lease, and releases it.
+    fn write(&mut self, lease: Lease, running: Option<Running<V, E>>) -> Result<Run<V, E>, Grounded<E>> {
+        let lease = lease.release_by(self.deadline);
+        // Every closure runs at most once: this is the only place, and it is reached at most once in a call.
+        let Some(work) = self.work.take() else { return Err(Grounded::OutOfTime(FleetError::TimedOut)) };
+        let outcome = caught(|| work(&lease));
+        // Before the local flight lands: the next run of this process asks behind the others that wait.
+        self.detached = matches!(lease.release(), Err(FleetError::Lost));
+        match outcome {
+            Ok(outcome) => {
+                if let Some(running) = running {
+                    running.over(outcome.clone().map_err(Error::Work));
+                }
+                outcome.map(Run::Written).map_err(Grounded::Work)
+            }
+            Err(payload) => {
+                if let Some(running) = running {
+                    running.over(Err(Error::Panicked(describe(&payload))));
+                }
+                resume_unwind(payload)
+            }
+        }
+    }
+}
+
+fn covered<V>(value: V) -> Landing<V> {
+    Landing::new(value, Role::Follower, true, false)
 }
 
 impl<K, V, E> Clone for FleetWriteGroup<K, V, E> {

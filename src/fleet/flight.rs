@@ -12,15 +12,15 @@
 
 use super::FleetError;
 use super::clock::Moment;
-use super::commander::Ticket;
+use super::commander::{Limits, Ticket};
 use super::core::{Core, jitter};
 use super::held::Held;
 use super::keeper::millis;
 use super::keys::Names;
 use super::mailbox::Mail;
+use super::process::Token;
 use super::reply::{Finished, Joined, parse_finished, parse_flag, parse_joined};
 use super::scripts::{FINISH, JOIN, RELEASE, Request};
-use super::token::Token;
 use crate::sync::{Arc, Duration, Instant, after};
 
 /// Outcomes up to this size come with the message.
@@ -34,6 +34,22 @@ pub(crate) struct Settings {
     pub(crate) reuse: Duration,
     pub(crate) linger: Duration,
     pub(crate) max_result: usize,
+    pub(crate) patience: Duration,
+    /// It never flies alone.
+    pub(crate) refuse: bool,
+}
+
+impl Settings {
+    /// How long the server has for an answer: the patience, but at most half of what is left to the caller's deadline,
+    /// so that it can still fly alone. A call that will not do that has nothing better to do than to wait.
+    fn limits(&self, deadline: Option<Instant>) -> Limits {
+        if self.refuse && deadline.is_some() {
+            return Limits { deadline, server: None, rides: true };
+        }
+        let half = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) / 2);
+        let patience = half.map_or(self.patience, |half| half.min(self.patience));
+        Limits { deadline, server: after(patience), rides: self.refuse }
+    }
 }
 
 /// How a call got aboard.
@@ -56,12 +72,12 @@ pub(crate) fn board(
     let token = core.mint.token();
     let letterbox = core.room.open(&token);
     let counters = &core.counters;
-    // The first flight whose stored outcome will do; which flights may be followed; whether the followed leader vanished
-    // without a word, and whether an outcome that is found had been announced.
+    // The first flight whose stored outcome will do; which flights may be followed; whether the followed leader
+    // vanished without a word, and whether an outcome that is found had been announced.
     let (mut first, mut which, mut vanished, mut announced) = (0, Which::from(fresh), false, false);
     loop {
-        let sent = Moment::now();
-        let (flight, left, young) = match ask(core, names, settings, &token, first, which, deadline)? {
+        let (joined, sent) = ask(core, names, settings, &token, first, which, deadline)?;
+        let (flight, left, young) = match joined {
             Joined::Lead { flight } => {
                 counters.led.add(1);
                 counters.takeovers.add(u64::from(vanished));
@@ -130,7 +146,7 @@ fn ask(
     first: u64,
     which: Which,
     deadline: Option<Instant>,
-) -> Result<Joined, FleetError> {
+) -> Result<(Joined, Moment), FleetError> {
     let request = Request::new(&JOIN)
         .key(names.record())
         .key(names.last_fence())
@@ -144,8 +160,8 @@ fn ask(
         Which::None => request.arg("fresh"),
         Which::After(flight) => request.number(flight),
     };
-    match core.commander.call(request, deadline) {
-        Ok(answer) => parse_joined(answer.value),
+    match core.commander.call(request, settings.limits(deadline)) {
+        Ok(answer) => Ok((parse_joined(answer.value)?, answer.sent)),
         Err(failure) => {
             // It may have made this token the leader: nobody would ever land that flight.
             if failure.perhaps_done {
@@ -203,7 +219,7 @@ impl Flight {
         self.core.keeper.remove(self.kept);
         drop(self.held.end());
         let (request, kind) = match shared {
-            Shared::Nothing => (release(&self.names, &self.held.token), Landing::Released),
+            Shared::Nothing => (release(&self.names, &self.held.token), Finish::Released),
             Shared::Outcome { sealed, reusable } => {
                 let oversize = sealed.len() > self.settings.max_result;
                 let reuse = if reusable && !self.settings.reuse.is_zero() { millis(self.settings.reuse) } else { 0 };
@@ -218,10 +234,10 @@ impl Flight {
                     .number(reuse)
                     .arg(if oversize { "x" } else { "" })
                     .number(self.held.fence);
-                (request, Landing::Finished)
+                (request, Finish::Finished)
             }
         };
-        let ticket = self.core.commander.queue(request, Some(self.held.deadline()));
+        let ticket = self.core.commander.promise(request, self.held.deadline());
         Finishing { core: Arc::clone(&self.core), held: Arc::clone(&self.held), ticket: Some(ticket), kind }
     }
 }
@@ -237,7 +253,7 @@ impl Drop for Flight {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Landing {
+enum Finish {
     Finished,
     Released,
 }
@@ -247,7 +263,7 @@ pub(crate) struct Finishing {
     core: Arc<Core>,
     held: Arc<Held>,
     ticket: Option<Ticket>,
-    kind: Landing,
+    kind: Finish,
 }
 
 /// How a landing went.
@@ -264,9 +280,10 @@ impl Finishing {
     pub(crate) fn settle(mut self, deadline: Option<Instant>) -> Settled {
         let Some(ticket) = self.ticket.take() else { return Settled { stale: false, shared: false } };
         let over = || self.held.deadline().has_passed();
-        let (stale, shared) = match self.core.commander.wait(ticket, deadline) {
+        let limits = Limits { deadline, server: self.core.commander.three_timeouts(), rides: false };
+        let (stale, shared) = match self.core.commander.wait(ticket, limits) {
             Ok(answer) => match self.kind {
-                Landing::Finished => match parse_finished(&answer.value) {
+                Finish::Finished => match parse_finished(&answer.value) {
                     Ok(Finished::Landed { waiters }) => (false, waiters > 0),
                     // Sent twice: the first may have done it, if nobody has come since.
                     Ok(Finished::Stale { last_fence }) if answer.resent => {
@@ -274,7 +291,7 @@ impl Finishing {
                     }
                     _ => (true, false),
                 },
-                Landing::Released => match parse_flag(&answer.value) {
+                Finish::Released => match parse_flag(&answer.value) {
                     Ok(false) if answer.resent => (over(), false),
                     Ok(released) => (!released, false),
                     Err(_) => (true, false),

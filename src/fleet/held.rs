@@ -1,7 +1,7 @@
 //! A record this process holds, as the holder, the keeper and the watcher of its end share it.
 
 use super::clock::Moment;
-use super::token::Token;
+use super::process::Token;
 use crate::sync::{Duration, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
 

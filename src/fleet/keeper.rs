@@ -5,7 +5,7 @@
 //! the loss is raised. Callbacks run on a thread of their own: one that blocks must not cost other holders theirs.
 
 use super::clock::Moment;
-use super::commander::Commander;
+use super::commander::{Commander, Limits};
 use super::held::{Held, OnLost};
 use super::scripts::{RENEW, Request};
 use super::stats::Counters;
@@ -136,7 +136,9 @@ impl Keeper {
             return;
         }
         let sent = Moment::now();
-        let answer = commander.call(request, after(first_end.remaining()));
+        let deadline = after(first_end.remaining());
+        let limits = Limits { deadline, server: commander.three_timeouts(), rides: false };
+        let answer = commander.call(request, limits);
         let verdicts = match answer.map(|answer| answer.value) {
             Ok(Value::Array(verdicts)) if verdicts.len() == asked.len() => Some(verdicts),
             _ => None,
@@ -194,8 +196,8 @@ fn tell(lost: Vec<Vec<OnLost>>, counters: &Counters) {
             }
         }
     };
-    // Without a thread to be had, the callbacks are dropped: they are advice, and `is_lost` still answers. Their drop is
-    // the user's, and must not take this thread with it, which renews everybody's.
+    // Without a thread to be had, the callbacks are dropped: they are advice, and `is_lost` still answers. Their drop
+    // is the user's, and must not take this thread with it, which renews everybody's.
     if let Err(payload) = caught(|| drop(spawn_named("flight-group-lost".to_owned(), run))) {
         drop_quietly(payload);
     }

@@ -2,7 +2,9 @@
 //!
 //! `{prefix:kind:group:key}` is a hash tag, so that all keys of one flight live in one slot of a cluster.
 
+use super::FleetError;
 use crate::sync::Arc;
+use serde::Serialize;
 use std::fmt::Write;
 
 /// The longest key that is written out; a longer one is replaced by its SHA-256.
@@ -15,6 +17,17 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// The keys of `key` in a group; its JSON names it.
+    pub(crate) fn of(
+        prefix: &str,
+        kind: Kind,
+        group: &str,
+        key: &(impl Serialize + ?Sized),
+    ) -> Result<Self, FleetError> {
+        let key = serde_json::to_string(key).map_err(|error| FleetError::BadKey { reason: error.to_string() })?;
+        Ok(Self::new(prefix, kind, group, &key))
+    }
+
     /// `group` is escaped, so that no group and key can spell another group and key.
     pub(crate) fn new(prefix: &str, kind: Kind, group: &str, key: &str) -> Self {
         let mut tag = String::with_capacity(prefix.len() + group.len() + key.len().min(LONGEST) + 6);
@@ -39,6 +52,19 @@ impl Names {
         }
         tag.push('}');
         Self { tag: tag.into() }
+    }
+
+    /// Of no flight: what a connection's user may do is tried on them.
+    pub(crate) fn check(prefix: &str) -> Self {
+        let mut tag = String::from("{");
+        escape(prefix, &mut tag);
+        tag.push_str(":check}");
+        Self { tag: tag.into() }
+    }
+
+    /// What they have in common, and nobody else.
+    pub(crate) fn tag(&self) -> &Arc<str> {
+        &self.tag
     }
 
     pub(crate) fn record(&self) -> Vec<u8> {

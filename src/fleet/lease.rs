@@ -2,14 +2,15 @@
 
 use super::FleetError;
 use super::clock::Moment;
+use super::commander::Limits;
 use super::core::{Core, jitter};
 use super::fleet::{Fleet, TTL, check};
 use super::held::Held;
 use super::keeper::millis;
 use super::keys::{Kind, Names};
+use super::process::Token;
 use super::reply::{Acquired, parse_acquired, parse_flag};
 use super::scripts::{ACQUIRE, RELEASE, Request};
-use super::token::Token;
 use crate::sync::{Arc, Duration, Instant, after};
 use std::fmt;
 
@@ -44,22 +45,25 @@ impl LeaseBuilder {
 
     /// Acquires the lease; first come, first served over the whole fleet.
     ///
-    /// Blocks until the lease is free and everybody who asked before has had it, or has died waiting.
+    /// Blocks until the lease is free and everybody who asked before has had it, or has died waiting. Waits through an
+    /// outage of the server, for the fleet's [`patience`](super::FleetBuilder::patience) at most.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](FleetError::Unavailable) as soon as the server cannot be asked,
+    /// [`Unavailable`](FleetError::Unavailable) when the server could not be asked for so long,
     /// [`WrongType`](FleetError::WrongType) where the key in Redis is not a lease,
     /// [`BadOption`](FleetError::BadOption) for a time to live out of range.
     pub fn acquire(self) -> Result<Lease, FleetError> {
         self.enqueue(None)
     }
 
-    /// Like [`acquire`](Self::acquire), for `timeout` at most.
+    /// Like [`acquire`](Self::acquire), for `timeout` at most: also while the server is away.
     ///
     /// # Errors
     ///
     /// As [`acquire`](Self::acquire), and [`TimedOut`](FleetError::TimedOut): the place in the queue is then given up.
+    /// If the server was away when the time was up, the error is [`Unavailable`](FleetError::Unavailable), with the
+    /// reason.
     pub fn acquire_timeout(self, timeout: Duration) -> Result<Lease, FleetError> {
         self.enqueue(after(timeout))
     }
@@ -73,7 +77,8 @@ impl LeaseBuilder {
         self.enqueue(Some(deadline))
     }
 
-    /// Acquires the lease if it is free and nobody waits for it; `None` otherwise. Blocks for one round trip.
+    /// Acquires the lease if it is free and nobody waits for it; `None` otherwise. Blocks for one round trip. Does not
+    /// wait for a server that is known to be away.
     ///
     /// # Errors
     ///
@@ -91,7 +96,7 @@ impl LeaseBuilder {
     }
 }
 
-/// Who wants what: a lease before it is one.
+/// A lease that is wanted, before it is held.
 pub(crate) struct Wish<'a> {
     pub(crate) core: &'a Arc<Core>,
     pub(crate) names: Names,
@@ -100,12 +105,17 @@ pub(crate) struct Wish<'a> {
 }
 
 impl Wish<'_> {
-    /// For how long a place in the queue outlives the last sign of life of who stands there.
+    /// For how long a place in the queue outlives its waiter's last sign of life.
     fn heartbeat(&self) -> Duration {
         self.ttl.clamp(Duration::from_millis(300), Duration::from_secs(3))
     }
 
-    fn ask(&self, token: &Token, queue: bool, deadline: Option<Instant>) -> Result<Acquired, FleetError> {
+    /// How long the server has from now on, where the call says nothing.
+    fn patience(&self) -> Option<Instant> {
+        after(self.core.patience)
+    }
+
+    fn ask(&self, token: &Token, queue: bool, limits: Limits) -> Result<(Acquired, Moment), FleetError> {
         let request = Request::new(&ACQUIRE)
             .key(self.names.record())
             .key(self.names.last_fence())
@@ -116,8 +126,8 @@ impl Wish<'_> {
             .arg(self.core.inbox.as_str())
             .number(millis(self.heartbeat()))
             .arg(if queue { "queue" } else { "try" });
-        match self.core.commander.call(request, deadline) {
-            Ok(answer) => parse_acquired(&answer.value),
+        match self.core.commander.call(request, limits) {
+            Ok(answer) => Ok((parse_acquired(&answer.value)?, answer.sent)),
             Err(failure) => {
                 if failure.perhaps_done {
                     self.leave(token);
@@ -142,9 +152,9 @@ impl Wish<'_> {
 
     fn try_once(self) -> Result<Option<Lease>, FleetError> {
         let token = self.core.mint.token();
-        let sent = Moment::now();
-        match self.ask(&token, false, None)? {
-            Acquired::Held { fence } => Ok(Some(self.held(token, fence, sent))),
+        let limits = Limits { server: self.patience(), ..Limits::default() };
+        match self.ask(&token, false, limits)? {
+            (Acquired::Held { fence }, sent) => Ok(Some(self.held(token, fence, sent))),
             _ => Ok(None),
         }
     }
@@ -154,17 +164,18 @@ impl Wish<'_> {
         let letterbox = self.core.room.open(&token);
         let mut queued = false;
         loop {
-            let sent = Moment::now();
-            let answer = self.ask(&token, true, deadline).inspect_err(|_| {
+            // With a deadline, an outage that ends before it costs nothing but time.
+            let server = if deadline.is_some() { None } else { self.patience() };
+            let answer = self.ask(&token, true, Limits { deadline, server, rides: true }).inspect_err(|_| {
                 // Its place would hold up those behind it until its heartbeat runs out.
                 if queued {
                     self.leave(&token);
                 }
             });
             let (left, ahead) = match answer? {
-                Acquired::Held { fence } => return Ok(self.held(token, fence, sent)),
-                Acquired::Queued { left, ahead } => (left, ahead),
-                Acquired::Busy => (Duration::ZERO, 1),
+                (Acquired::Held { fence }, sent) => return Ok(self.held(token, fence, sent)),
+                (Acquired::Queued { left, ahead }, _) => (left, ahead),
+                (Acquired::Busy, _) => (Duration::ZERO, 1),
             };
             queued = true;
             // A sign of life in good time; the first in the queue also looks when the holder's time is over.
@@ -228,6 +239,8 @@ pub struct Lease {
     names: Names,
     held: Arc<Held>,
     kept: u64,
+    /// How long releasing may take, beside what the server is given.
+    release_by: Option<Instant>,
     released: bool,
 }
 
@@ -240,8 +253,15 @@ impl Lease {
             names: wish.names.clone(),
             kept: wish.core.keeper.add(&held),
             held,
+            release_by: None,
             released: false,
         }
+    }
+
+    /// Releasing takes until this deadline at most, also when the lease is dropped by a panic.
+    pub(crate) fn release_by(mut self, deadline: Option<Instant>) -> Self {
+        self.release_by = deadline;
+        self
     }
 
     /// A number greater than that of every earlier holder of this name.
@@ -297,8 +317,9 @@ impl Lease {
         // Dropped when all is done: a callback whose drop panics must not keep the lease.
         let _callbacks = self.held.end();
         let request = release(&self.names, &self.held.token);
-        let ticket = self.core.commander.queue(request, Some(self.held.deadline()));
-        match self.core.commander.wait(ticket, None) {
+        let ticket = self.core.commander.promise(request, self.held.deadline());
+        let server = self.core.commander.three_timeouts();
+        match self.core.commander.wait(ticket, Limits { deadline: self.release_by, server, rides: false }) {
             Ok(answer) => match parse_flag(&answer.value)? {
                 true => Ok(()),
                 // Sent twice, and the first may have done it: nobody can say that it was lost.

@@ -3,7 +3,7 @@
 //! A waiter opens its [`Letterbox`] *before* it sends the request that will lead to a message: a message can overtake
 //! the answer to that request, since the two come over different connections.
 
-use super::token::Token;
+use super::process::Token;
 use crate::sync::{Arc, Condvar, Instant, Mutex, wait_until};
 use std::collections::{HashMap, VecDeque};
 

@@ -8,10 +8,11 @@
 //! * [`FleetWriteGroup`], for writes: one process at a time, each collapsing its own.
 //! * [`Lease`], for everything else: one holder, first come, first served, with a fence and a loss signal.
 //!
-//! What is guaranteed, what cannot be, and what to give your Redis: [`docs::fleet`](crate::docs::fleet).
+//! What is guaranteed, what cannot be guaranteed, and what your Redis needs: [`docs::fleet`](crate::docs::fleet).
 
 mod address;
 mod breaker;
+mod builders;
 mod clock;
 mod codec;
 mod commander;
@@ -26,23 +27,25 @@ mod held;
 mod keeper;
 mod keys;
 mod lease;
+mod local;
 mod mailbox;
 #[cfg(all(test, flight_group_shuttle))]
 mod model;
-mod per_process;
+mod process;
 mod reply;
 mod scripts;
 mod stats;
 mod subscriber;
-mod token;
+mod turn;
 mod wire;
 
+pub use builders::{FleetGroupBuilder, FleetWriteGroupBuilder};
 #[cfg(feature = "postcard")]
 pub use codec::Postcard;
 pub use codec::{Codec, Json, JsonValues, Raw};
 pub use error::FleetError;
 pub use fleet::{Fleet, FleetBuilder};
-pub use fleet_group::{FleetCall, FleetFlight, FleetGroup, FleetGroupBuilder};
-pub use fleet_write_group::{FleetWriteCall, FleetWriteGroup, FleetWriteGroupBuilder};
+pub use fleet_group::{FleetCall, FleetFlight, FleetGroup};
+pub use fleet_write_group::{FleetWriteCall, FleetWriteGroup};
 pub use lease::{Lease, LeaseBuilder};
 pub use stats::FleetStats;

@@ -4,12 +4,12 @@
 
 use super::FleetError;
 use super::clock::Moment;
-use super::commander::Commander;
+use super::commander::{Commander, Limits};
 use super::mailbox::{Mail, Mailroom};
+use super::process::Token;
 use super::scripts::{JOIN, Request};
-use super::token::Token;
 use super::wire::{Connect, Wire};
-use crate::sync::{Arc, Duration, after};
+use crate::sync::{Arc, Duration, Instant, after};
 use redis::Value;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::thread;
@@ -38,8 +38,10 @@ struct Server {
     busy: AtomicBool,
     /// After how many requests each connection breaks; one that is not listed never does.
     breaks: std::sync::Mutex<Vec<usize>>,
-    /// Whether the executed request's answer is lost as well.
+    /// So many connections are refused, before one is made.
     refusals: AtomicUsize,
+    /// So many requests are answered `BUSY`, before one is executed.
+    busy_for: AtomicUsize,
 }
 
 impl Server {
@@ -65,6 +67,11 @@ impl Wire for Connection {
         for (request, _) in batch {
             if self.left == Some(0) {
                 break;
+            }
+            if self.server.busy_for.load(SeqCst) > 0 {
+                self.server.busy_for.fetch_sub(1, SeqCst);
+                answers.push(redis::parse_redis_value(b"-BUSY running a script\r\n").unwrap());
+                continue;
             }
             self.server.executed.lock().unwrap().push(request.record());
             self.left = self.left.map(|left| left - 1);
@@ -110,6 +117,13 @@ fn commander(server: &Arc<Server>, patience: Duration) -> (Arc<Commander>, threa
     (commander, thread::spawn(move || own.run()))
 }
 
+fn by(commander: &Commander, deadline: Option<Instant>) -> Limits {
+    Limits { deadline, server: commander.three_timeouts(), rides: false }
+}
+
+/// As a lease that is waited for, however long it takes.
+const RIDES: Limits = Limits { deadline: None, server: None, rides: true };
+
 /// No wait of this commander ends by itself.
 const FOR_EVER: Duration = Duration::MAX;
 
@@ -124,7 +138,7 @@ fn everyone_gets_his_own_answer() {
                 thread::spawn(move || {
                     for round in 0..2 {
                         let name = format!("{n}.{round}");
-                        let answer = commander.call(request(&name), None).unwrap();
+                        let answer = commander.call(request(&name), by(&commander, None)).unwrap();
                         assert_eq!(answer.value, Value::SimpleString(name));
                         assert!(!answer.resent);
                     }
@@ -151,7 +165,7 @@ fn a_landing_goes_before_what_is_asked_later_though_connections_break() {
                 let commander = Arc::clone(&commander);
                 thread::spawn(move || {
                     let name = format!("other{n}");
-                    match commander.call(request(&name), None) {
+                    match commander.call(request(&name), by(&commander, None)) {
                         Ok(answer) => assert_eq!(answer.value, Value::SimpleString(name)),
                         Err(failure) => assert!(failure.perhaps_done, "both its connections broke on it"),
                     }
@@ -161,13 +175,13 @@ fn a_landing_goes_before_what_is_asked_later_though_connections_break() {
         let leader = {
             let commander = Arc::clone(&commander);
             thread::spawn(move || {
-                let ticket = commander.queue(request("finish"), Some(Moment::NEVER));
+                let ticket = commander.promise(request("finish"), Moment::NEVER);
                 // Here the local flight lands, and somebody else of this process asks.
                 let newcomer = {
                     let commander = Arc::clone(&commander);
-                    thread::spawn(move || drop(commander.call(request("join"), None)))
+                    thread::spawn(move || drop(commander.call(request("join"), by(&commander, None))))
                 };
-                assert!(commander.wait(ticket, None).is_ok(), "a promise is kept");
+                assert!(commander.wait(ticket, by(&commander, None)).is_ok(), "a promise is kept");
                 newcomer.join().unwrap();
             })
         };
@@ -178,6 +192,49 @@ fn a_landing_goes_before_what_is_asked_later_though_connections_break() {
         own.join().unwrap();
         let (finish, join) = (server.first("finish").unwrap(), server.first("join"));
         assert!(join.is_none_or(|join| finish < join), "{:?}", server.executed);
+    });
+}
+
+#[test]
+fn who_rides_an_outage_out_gets_an_answer() {
+    explore(|| {
+        let server = Arc::new(Server::default());
+        *server.breaks.lock().unwrap() = vec![1];
+        server.refusals.store(2, SeqCst);
+        server.busy_for.store(1, SeqCst);
+        let (commander, own) = commander(&server, FOR_EVER);
+        let callers: Vec<_> = (0..3)
+            .map(|n| {
+                let commander = Arc::clone(&commander);
+                thread::spawn(move || {
+                    let name = format!("call{n}");
+                    let answer = commander.call(request(&name), RIDES).unwrap();
+                    assert_eq!(answer.value, Value::SimpleString(name));
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        commander.stop();
+        own.join().unwrap();
+    });
+}
+
+/// A promise that a busy server refused stays before what its process asks later.
+#[test]
+fn a_promise_refused_for_now_goes_before_what_is_asked_later() {
+    explore(|| {
+        let server = Arc::new(Server::default());
+        server.busy_for.store(1, SeqCst);
+        let (commander, own) = commander(&server, FOR_EVER);
+        let ticket = commander.promise(request("finish"), Moment::NEVER);
+        let refused = commander.wait(ticket, by(&commander, None));
+        assert!(refused.is_err_and(|failure| failure.error.is_unavailable() && failure.perhaps_done));
+        assert!(commander.call(request("join"), by(&commander, None)).is_ok());
+        assert!(server.first("finish").unwrap() < server.first("join").unwrap());
+        commander.stop();
+        own.join().unwrap();
     });
 }
 
@@ -194,7 +251,7 @@ fn a_server_that_refuses_for_a_while_strands_nobody_and_gets_every_promise() {
                 let (commander, server) = (Arc::clone(&commander), Arc::clone(&server));
                 thread::spawn(move || {
                     let name = format!("call{n}");
-                    match commander.call(request(&name), None) {
+                    match commander.call(request(&name), by(&commander, None)) {
                         Ok(answer) => assert_eq!(answer.value, Value::SimpleString(name)),
                         Err(failure) => {
                             assert!(failure.error.is_unavailable());
@@ -209,8 +266,8 @@ fn a_server_that_refuses_for_a_while_strands_nobody_and_gets_every_promise() {
             caller.join().unwrap();
         }
         // Who waits for a promise is sent home while the server refuses, and the promise is kept all the same.
-        let ticket = commander.queue(request("last"), Some(Moment::NEVER));
-        let last = commander.wait(ticket, None);
+        let ticket = commander.promise(request("last"), Moment::NEVER);
+        let last = commander.wait(ticket, by(&commander, None));
         assert!(last.is_ok() || last.is_err_and(|failure| failure.error.is_unavailable()));
         while server.times("release") == 0 || server.times("last") == 0 {
             thread::yield_now();
@@ -228,7 +285,7 @@ fn the_commander_ends_though_somebody_is_talking() {
         let (commander, own) = commander(&server, FOR_EVER);
         let keeper = {
             let commander = Arc::clone(&commander);
-            thread::spawn(move || match commander.call(request("renew"), None) {
+            thread::spawn(move || match commander.call(request("renew"), by(&commander, None)) {
                 Ok(answer) => assert_eq!(answer.value, Value::SimpleString("renew".into())),
                 Err(failure) => assert!(failure.error.is_unavailable()),
             })
@@ -237,7 +294,7 @@ fn the_commander_ends_though_somebody_is_talking() {
         own.join().unwrap();
         keeper.join().unwrap();
         // Nobody is there to connect or to send: refused, and not left waiting.
-        let late = commander.call(request("late"), None);
+        let late = commander.call(request("late"), by(&commander, None));
         assert!(late.is_ok() || late.is_err_and(|failure| failure.error.is_unavailable()));
     });
 }
@@ -255,7 +312,7 @@ fn deadlines_strand_nobody_else() {
                     let name = format!("call{n}");
                     // The first has too little time to be the combiner, the others enough.
                     let deadline = after(Duration::from_secs(if n == 0 { 50 } else { 10_000 }));
-                    match commander.call(request(&name), deadline) {
+                    match commander.call(request(&name), by(&commander, deadline)) {
                         Ok(answer) => assert_eq!(answer.value, Value::SimpleString(name)),
                         Err(failure) => assert!(failure.perhaps_done || server.times(&name) == 0),
                     }
@@ -275,7 +332,7 @@ fn a_promise_nobody_waits_for_is_delivered_though_nobody_else_calls() {
     explore(|| {
         let server = Arc::new(Server::default());
         let (commander, own) = commander(&server, FOR_EVER);
-        assert!(commander.call(request("first"), None).is_ok());
+        assert!(commander.call(request("first"), by(&commander, None)).is_ok());
         commander.post(request("release"), Moment::NEVER);
         // A livelock, if it never is: shuttle counts the steps.
         while server.times("release") == 0 {
@@ -297,7 +354,7 @@ fn who_gives_up_passes_the_turn_on() {
                 let commander = Arc::clone(&commander);
                 thread::spawn(move || {
                     let deadline = if n < 2 { after(Duration::from_secs(100)) } else { None };
-                    let outcome = commander.call(request(&n.to_string()), deadline);
+                    let outcome = commander.call(request(&n.to_string()), by(&commander, deadline));
                     assert!(outcome.is_ok() || deadline.is_some());
                 })
             })

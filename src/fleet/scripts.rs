@@ -1,5 +1,6 @@
-//! The five scripts, and how a call of one becomes bytes.
+//! The scripts, and how a call of one becomes bytes.
 
+use super::keys::{self, Names};
 use crate::sync::Arc;
 use once_cell::sync::Lazy;
 
@@ -35,13 +36,23 @@ script!(FINISH, "finish");
 script!(RENEW, "renew");
 script!(RELEASE, "release");
 script!(ACQUIRE, "acquire");
+// Tries what the others call; see `introduction`.
+script!(CHECK, "check");
 
-/// Calls of no effect, after which a server knows all scripts by their hashes.
+/// Calls of no effect, after which a server knows all scripts by their hashes; the last one, CHECK, says which of their
+/// commands the user may not run.
 ///
 /// Sent on every new connection: a pipeline in which one script is known and another is not would be executed out of
 /// order, and order is what keeps a landing before a newcomer's question. (SCRIPT LOAD would need one more permission.)
-pub(crate) fn introduction() -> Vec<Request> {
-    [&JOIN, &FINISH, &RENEW, &RELEASE, &ACQUIRE].into_iter().map(|script| Request::new(script)).collect()
+pub(crate) fn introduction(prefix: &str) -> Vec<Request> {
+    let names = Names::check(prefix);
+    let check = Request::new(&CHECK)
+        .key(names.record())
+        .key(names.queue())
+        .key(names.last_fence())
+        .arg(keys::inbox(prefix, "check"));
+    let known = [&JOIN, &FINISH, &RENEW, &RELEASE, &ACQUIRE].into_iter().map(|script| Request::new(script));
+    known.chain([check]).collect()
 }
 
 /// One call of one script, ready to be sent any number of times.

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What one process has done in its fleet since it connected: a snapshot, taken by [`Fleet::stats`](super::Fleet::stats).
+/// What one process has done in its fleet since it connected: a snapshot, taken by
+/// [`Fleet::stats`](super::Fleet::stats).
 ///
 /// Local followers are not in it; a [`FleetGroup`](super::FleetGroup) asks the fleet once for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

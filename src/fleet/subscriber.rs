@@ -7,8 +7,11 @@
 use super::FleetError;
 use super::address::Address;
 use super::mailbox::{Mail, Mailroom};
+use super::reply::refusal;
+use super::wire::Connect;
 use crate::engine::panics::caught;
 use crate::sync::{Arc, Condvar, Duration, Instant, Mutex, after, wait_until};
+use redis::{Cmd, Connection, Msg, Value};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -47,6 +50,11 @@ impl Subscriber {
         }
     }
 
+    /// Why the last try to subscribe failed, until one succeeds.
+    pub(crate) fn failure(&self) -> Option<FleetError> {
+        self.state.lock().failure.clone()
+    }
+
     /// How often the inbox had to be subscribed again.
     pub(crate) fn reconnects(&self) -> u64 {
         self.state.lock().subscriptions.saturating_sub(1)
@@ -72,7 +80,9 @@ impl Subscriber {
             // They ask over the other connection: for what was lost, or to learn that the server is away.
             room.deliver_lost();
             let mut state = self.state.lock();
-            if let Err(failure) = ended {
+            if let Err(failure) = ended
+                && state.subscriptions == before
+            {
                 state.failure = Some(failure);
                 self.bell.notify_all();
             }
@@ -89,8 +99,15 @@ impl Subscriber {
     /// Subscribes and hands out messages until the connection ends.
     fn listen(&self, address: &Address, inbox: &str, idle: Duration, room: &Arc<Mailroom>) -> Result<(), FleetError> {
         let mut connection = address.open(idle)?;
-        let mut channel = connection.as_pubsub();
-        channel.subscribe(inbox).map_err(|error| address.explain(&error))?;
+        // Written and read here: the driver's own subscription does not look at the server's answer.
+        ask(&mut connection, address, redis::cmd("SUBSCRIBE").arg(inbox)).map_err(|error| match error {
+            FleetError::NoPermission { detail } => {
+                FleetError::NoPermission { detail: format!("SUBSCRIBE {inbox} ({detail})") }
+            }
+            error => error,
+        })?;
+        // Every silence from now on needs it.
+        ask(&mut connection, address, &redis::cmd("PING"))?;
         // Also after the first subscription: with `allow_unreachable` there may be waiters already.
         room.deliver_lost();
         {
@@ -99,6 +116,7 @@ impl Subscriber {
             state.failure = None;
             self.bell.notify_all();
         }
+        let mut channel = connection.as_pubsub();
         let ended = loop {
             if self.stopped() {
                 break Ok(());
@@ -111,7 +129,8 @@ impl Subscriber {
                 }
                 // Silence. The parser keeps what it has read of a message, so a pause in its middle does no harm.
                 Err(error) if error.is_timeout() => {
-                    if let Err(error) = channel.ping::<redis::Value>() {
+                    // Any answer will do, also that the server is busy with somebody else's script.
+                    if let Err(error) = channel.ping::<Value>() {
                         break Err(address.explain(&error));
                     }
                 }
@@ -122,5 +141,21 @@ impl Subscriber {
         // loss that much later.
         let _ = channel.set_read_timeout(Some(GOODBYE));
         ended
+    }
+}
+
+/// Sends a command and looks at its answer. A message may come before it; none is lost by skipping it: all waiters ask
+/// once when this connection is ready.
+fn ask(connection: &mut Connection, address: &Address, command: &Cmd) -> Result<(), FleetError> {
+    connection.send_packed_command(&command.get_packed_command()).map_err(|error| address.explain(&error))?;
+    loop {
+        match connection.recv_response().map_err(|error| address.explain(&error))? {
+            Value::ServerError(reply) => {
+                let detail = reply.details().unwrap_or_default();
+                return Err(refusal(address.server(), "", reply.code(), detail).error);
+            }
+            answer if Msg::from_value(&answer).is_some() => {}
+            _ => return Ok(()),
+        }
     }
 }

@@ -1,7 +1,8 @@
-//! The connection to the server, as the commander sees it; the real one and its error messages.
+//! The connection to the server, as the commander sees it, and the real one.
 
 use super::FleetError;
-use super::scripts::{Request, introduction};
+use super::reply::{parse_checked, refusal};
+use super::scripts::{RENEW, Request, introduction};
 use crate::sync::{Arc, Duration, Instant};
 use redis::Value;
 
@@ -10,8 +11,8 @@ pub(crate) trait Wire: Send {
     /// Sends `batch` in one go and reads as many answers. Fewer answers come with the error that stopped it; the
     /// connection is then good for nothing more, for a late answer would be taken for another request's.
     ///
-    /// Takes one `budget` for writing and one for reading, and at most a sixteenth of one more. Each is a limit on silence,
-    /// as sockets have them: one answer that trickles in byte by byte can take longer.
+    /// Takes one `budget` for writing and one for reading, and at most a sixteenth of one more. Each is a limit on
+    /// silence, as sockets have them: one answer that trickles in byte by byte can take longer.
     fn exchange(&mut self, batch: &[(Arc<Request>, bool)], budget: Duration) -> (Vec<Value>, Option<String>);
 }
 
@@ -27,23 +28,27 @@ const SHORTEST_LIMIT: Duration = Duration::from_micros(100);
 
 pub(crate) const NO_ANSWER: &str = "the server did not answer in time";
 
-/// Introduces the scripts on a connection that has just been made.
+/// Introduces the scripts on a connection that has just been made, and checks that its user may run their commands.
 pub(crate) fn introduce(
     connection: redis::Connection,
     server: &str,
+    prefix: &str,
     timeout: Duration,
 ) -> Result<Box<dyn Wire>, FleetError> {
     let mut socket = Socket { connection };
-    let introduction: Vec<_> = introduction().into_iter().map(|request| (Arc::new(request), true)).collect();
-    let (answers, broken) = socket.exchange(&introduction, timeout);
+    let mut batch: Vec<_> = introduction(prefix).into_iter().map(|request| (Arc::new(request), true)).collect();
+    // By its hash, as all calls from now on.
+    batch.insert(batch.len() - 1, (Arc::new(Request::new(&RENEW)), false));
+    let (answers, broken) = socket.exchange(&batch, timeout);
     if let Some(reason) = broken {
         return Err(FleetError::Unavailable { server: server.to_owned(), reason });
     }
-    for answer in answers {
+    for answer in &answers {
         if let Value::ServerError(reply) = answer {
-            return Err(explain(server, "", reply.code(), reply.details().unwrap_or_default()));
+            return Err(refusal(server, "", reply.code(), reply.details().unwrap_or_default()).error);
         }
     }
+    answers.last().map_or(Ok(()), |checked| parse_checked(server, checked))?;
     Ok(Box::new(socket))
 }
 
@@ -89,33 +94,6 @@ impl Wire for Socket {
     }
 }
 
-/// What an error reply means. `record` is the key it was about.
-pub(crate) fn explain(server: &str, record: &str, code: &str, detail: &str) -> FleetError {
-    // Before Redis 7 a script's error comes wrapped in an `ERR Error running script ..` of its own.
-    let says = |word: &str| code == word || detail.contains(word);
-    let whole = || format!("{code} {detail}").trim().to_owned();
-    if says("WRONGTYPE") {
-        return FleetError::WrongType { key: record.to_owned() };
-    }
-    if says("NOAUTH") || says("WRONGPASS") {
-        return FleetError::AuthenticationFailed { server: server.to_owned() };
-    }
-    if says("NOPERM") || detail.contains("can't run this command or subcommand") {
-        return FleetError::NoPermission { detail: whole() };
-    }
-    if is_passing(code, detail) {
-        return FleetError::Unavailable { server: server.to_owned(), reason: whole() };
-    }
-    FleetError::Server { detail: whole() }
-}
-
-/// Whether an error reply says that the server cannot serve *now*, or that this is not the server to ask any more.
-pub(crate) fn is_passing(code: &str, detail: &str) -> bool {
-    const PASSING: [&str; 9] =
-        ["LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "MISCONF", "NOREPLICAS", "BUSY"];
-    PASSING.iter().any(|word| code == *word || detail.contains(&format!("{word} ")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,18 +129,5 @@ mod tests {
         assert_eq!(broken.as_deref(), Some(NO_ANSWER));
         drop(done);
         server.join().unwrap();
-    }
-
-    #[test]
-    fn error_replies_are_told_apart() {
-        let of = |code, detail| explain("h:1", "{k}:f", code, detail);
-        let wrong = FleetError::WrongType { key: "{k}:f".into() };
-        assert_eq!(of("WRONGTYPE", "Operation against a key"), wrong);
-        assert_eq!(of("ERR", "Error running script (call to f_1): @user_script:1: WRONGTYPE Operation"), wrong);
-        assert!(matches!(of("NOAUTH", "Authentication required."), FleetError::AuthenticationFailed { .. }));
-        assert!(matches!(of("NOPERM", "this user has no permissions"), FleetError::NoPermission { .. }));
-        assert!(of("LOADING", "Redis is loading the dataset in memory").is_unavailable());
-        assert!(of("OOM", "command not allowed when used memory > 'maxmemory'").is_unavailable());
-        assert!(matches!(of("ERR", "value is not an integer"), FleetError::Server { .. }));
     }
 }

@@ -1,7 +1,7 @@
 //! Real processes: this binary again, with a role.
 
 use crate::support::{Log, patient, wait};
-use flight_group::fleet::{Fleet, FleetFlight, FleetGroup, Json};
+use flight_group::fleet::{Fleet, FleetFlight, FleetGroup, FleetWriteGroup, Json};
 use redis::Script;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashMap;
@@ -114,6 +114,7 @@ fn entry() {
             "flights" => flights(&fleet, &log, number("KEYS") as u32, number("THREADS") as usize, work, &stopped),
             "once" => once(&fleet, &log, &stopped),
             "crowd" => crowd(&fleet, &log, number("THREADS") as usize, work),
+            "writes" => writes(&fleet, &log, number("THREADS") as usize, work, &stopped),
             "leases" => leases(&fleet, &log, work, &stopped),
             "store" => store(&fleet, &log, &text("URL"), &stopped),
             "fork" => crate::forks::parent(&fleet, &log),
@@ -199,6 +200,26 @@ fn crowd(fleet: &Fleet, log: &Log, threads: usize, work: Duration) {
         }
         wait::until("all threads wait", || group.followers(&1) + 1 == threads);
         log.put("ready", "1", 0);
+    });
+}
+
+/// Writes one key again and again on each of many threads.
+fn writes(fleet: &Fleet, log: &Log, threads: usize, work: Duration, stopped: &(impl Fn() -> bool + Sync)) {
+    let group: FleetWriteGroup<u32, u64, String> = fleet.write_group("w");
+    std::thread::scope(|s| {
+        for _ in 0..threads {
+            s.spawn(|| {
+                while !stopped() {
+                    let landing = group.call(&1).run(|lease| {
+                        log.put("start", "1", lease.fence());
+                        std::thread::sleep(work);
+                        log.put("end", "1", lease.fence());
+                        Ok(lease.fence())
+                    });
+                    log.put("return", "1", landing.unwrap().value);
+                }
+            });
+        }
     });
 }
 

@@ -2,12 +2,12 @@
 
 use crate::support::{Server, eventually, patient, until, until_within, watched};
 use flight_group::Error;
-use flight_group::fleet::{Fleet, FleetError, FleetGroup, Json};
+use flight_group::fleet::{Fleet, FleetError, FleetGroup, FleetWriteGroup, Json};
 use redis::Commands;
 use rustix::process::Signal;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 type Group = FleetGroup<u32, u32, String>;
 
@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_secs(60);
 fn without_a_server_each_process_flies_alone_and_collapses_its_own() {
     watched("down", || {
         let mut server = Server::start();
-        let fleet = patient(&server.url()).connect().unwrap();
+        let fleet = patient(&server.url()).patience(Duration::from_millis(300)).connect().unwrap();
         let group: Group = fleet.group("g");
         let strict: Group = fleet.group_with("g", Json::new()).refuse_when_unavailable(true).build().unwrap();
         assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
@@ -41,7 +41,9 @@ fn without_a_server_each_process_flies_alone_and_collapses_its_own() {
         assert!(fleet.outage().is_some_and(|reason| reason.is_unavailable()));
         assert!(matches!(strict.try_work(&1, || Ok(3)), Err(Error::Fleet(FleetError::Unavailable { .. }))));
         assert!(fleet.lease("l").acquire().unwrap_err().is_unavailable());
-        assert!(fleet.lease("l").acquire_timeout(LONG).unwrap_err().is_unavailable());
+        assert!(fleet.lease("l").try_acquire().unwrap_err().is_unavailable());
+        let within = Duration::from_millis(300);
+        assert!(fleet.lease("l").acquire_timeout(within).unwrap_err().is_unavailable(), "says why it waited");
 
         server.launch();
         until("the fleet is asked again", || fleet.outage().is_none());
@@ -67,23 +69,25 @@ fn a_process_may_start_before_its_server() {
     });
 }
 
+/// What answers: nothing. Every call ends by its own deadline; nothing here ends by a command timeout, which is longer than
+/// this test is given.
 #[test]
-fn a_server_that_stops_answering_holds_nobody_past_his_deadline() {
+fn a_server_that_stops_answering_holds_no_call_past_its_deadline() {
     watched("stalled", || {
         let server = Server::start();
-        // A record that nobody ended would outlive this test.
         let fleet = patient(&server.url()).connect().unwrap();
         let group: Group = fleet.group("g");
+        let writes: FleetWriteGroup<u32, u64, String> = fleet.write_group("w");
         assert_eq!(group.try_work(&1, || Ok(1)), Ok(1));
         server.signal(Signal::STOP);
-        // Nobody reads answers now: who has less time than that can take leaves the reading to the commander's thread.
+        let soon = Duration::from_millis(500);
         let patient_is_back = AtomicBool::new(false);
         std::thread::scope(|s| {
-            let first = s.spawn(|| group.call(&3).timeout(Duration::from_millis(50)).run(|| Ok(2)));
+            let first = s.spawn(|| group.call(&3).timeout(soon).run(|| Ok(2)));
             until_within(Duration::from_secs(30), "it is back, before half of what an answer may take", || {
                 first.is_finished()
             });
-            assert_eq!(first.join().unwrap(), Err(Error::TimedOut));
+            assert_eq!(first.join().unwrap().unwrap().value, 2, "it flew alone, before its deadline");
             // Without a deadline a call waits for an answer, ..
             let patient = s.spawn(|| {
                 let outcome = group.try_work(&1, || Ok(3));
@@ -92,10 +96,12 @@ fn a_server_that_stops_answering_holds_nobody_past_his_deadline() {
             });
             // .. and those with a deadline do not wait as long: whether they find somebody reading, or would have to.
             for _ in 0..3 {
-                assert_eq!(group.call(&2).timeout(Duration::from_millis(50)).run(|| Ok(2)), Err(Error::TimedOut));
-                let lease = fleet.lease("l").acquire_timeout(Duration::from_millis(50));
-                assert_eq!(lease.unwrap_err(), FleetError::TimedOut);
+                assert_eq!(group.call(&2).timeout(soon).run(|| Ok(2)).unwrap().value, 2);
+                assert_eq!(fleet.lease("l").acquire_timeout(soon).unwrap_err(), FleetError::TimedOut);
+                assert_eq!(writes.call(&1).timeout(soon).run(|_| Ok(0)), Err(Error::TimedOut));
             }
+            // Who follows a caller of its process that has more time waits for that, and not for the server.
+            assert_eq!(group.call(&1).timeout(soon).run(|| Ok(2)), Err(Error::TimedOut));
             assert!(!patient_is_back.load(Ordering::SeqCst), "nobody could have answered it");
             server.signal(Signal::CONT);
             assert_eq!(patient.join().unwrap(), Ok(3));
@@ -105,12 +111,116 @@ fn a_server_that_stops_answering_holds_nobody_past_his_deadline() {
     });
 }
 
+/// The time a read gives the server is an option, for calls without a deadline too.
+#[test]
+fn a_read_gives_the_server_as_long_as_its_group_says() {
+    watched("patience", || {
+        let server = Server::start();
+        let fleet = patient(&server.url()).connect().unwrap();
+        let patience = Duration::from_millis(300);
+        let group: Group = fleet.group_with("g", Json::new()).patience(patience).build().unwrap();
+        let refused = fleet.group_with::<u32, u32, String>("g", Json::new()).patience(Duration::ZERO).build();
+        assert!(matches!(refused.unwrap_err(), FleetError::BadOption { option: "patience", .. }));
+        server.signal(Signal::STOP);
+        std::thread::scope(|s| {
+            let read = s.spawn(|| group.try_work(&1, || Ok(1)));
+            // Nothing else ends it: a command may take twice as long.
+            until_within(Duration::from_secs(30), "it has flown alone", || read.is_finished());
+            assert_eq!(read.join().unwrap(), Ok(1));
+        });
+        server.signal(Signal::CONT);
+        until("no orphan is left", || server.keys().iter().all(|key| key.ends_with(":c")));
+    });
+}
+
+/// The server stops while a write runs: releasing its lease takes no longer than the call may, whether it returns or panics.
+#[test]
+fn a_write_keeps_its_deadline_while_it_releases() {
+    watched("release", || {
+        let server = Server::start();
+        let fleet = patient(&server.url()).connect().unwrap();
+        let writes: FleetWriteGroup<u32, u64, String> = fleet.write_group("w");
+        for panics in [false, true] {
+            std::thread::scope(|s| {
+                let write = s.spawn(|| {
+                    writes.call(&1).timeout(Duration::from_secs(10)).run(|lease| {
+                        server.signal(Signal::STOP);
+                        assert!(!panics, "expected in this test's output");
+                        Ok(lease.fence())
+                    })
+                });
+                // Nothing else ends it: an answer may take a minute, and three are given to a call without a deadline.
+                let end = Instant::now() + Duration::from_secs(30);
+                while !write.is_finished() && Instant::now() < end {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                let is_back = write.is_finished();
+                server.signal(Signal::CONT);
+                assert!(is_back, "it waits past its deadline");
+                assert_eq!(write.join().is_err(), panics);
+            });
+            until("the lease is released all the same", || server.keys().iter().all(|key| key.ends_with(":c")));
+        }
+    });
+}
+
+/// Leases and writes wait through an outage: until their deadline, or for as long as the fleet's patience says.
+#[test]
+fn leases_and_writes_ride_out_a_restart() {
+    watched("riding out", || {
+        let mut server = Server::start();
+        let fleet = patient(&server.url()).patience(LONG).connect().unwrap();
+        let group: Group = fleet.group("g");
+        let strict: Group = fleet.group_with("s", Json::new()).refuse_when_unavailable(true).build().unwrap();
+        let writes: FleetWriteGroup<u32, u64, String> = fleet.write_group("w");
+        server.kill();
+        until("the outage is known", || fleet.lease("l").try_acquire().is_err() && fleet.outage().is_some());
+        std::thread::scope(|s| {
+            let calls = [
+                s.spawn(|| fleet.lease("l").acquire_timeout(LONG).is_ok()),
+                s.spawn(|| fleet.lease("m").acquire().is_ok()),
+                s.spawn(|| writes.call(&1).timeout(LONG).run(|lease| Ok(lease.fence())).is_ok()),
+                s.spawn(|| writes.try_write(&2, |lease| Ok(lease.fence())).is_ok()),
+                s.spawn(|| strict.call(&1).timeout(LONG).run(|| Ok(1)).is_ok()),
+                s.spawn(|| strict.try_work(&2, || Ok(1)).is_ok()),
+            ];
+            until("they wait", || fleet.waiting() == calls.len());
+            assert_eq!(group.try_work(&1, || Ok(1)), Ok(1), "reads that may fly alone do not wait");
+            server.launch();
+            for call in calls {
+                assert!(call.join().unwrap());
+            }
+        });
+        assert_eq!((fleet.holding(), fleet.waiting()), (0, 0));
+    });
+}
+
+/// A lease that was asked for long before the server was back lives as long as any other.
+#[test]
+fn a_lease_counts_its_time_from_when_the_server_was_asked() {
+    watched("late lease", || {
+        let mut server = Server::start();
+        let fleet = patient(&server.url()).ttl(Duration::from_secs(6)).connect().unwrap();
+        server.kill();
+        std::thread::scope(|s| {
+            let waits = s.spawn(|| fleet.lease("l").renew(false).acquire_timeout(LONG).unwrap());
+            until("it waits", || fleet.waiting() == 1);
+            // Longer than half of its time to live: that is what is tested, and no condition shows it.
+            std::thread::sleep(Duration::from_secs(4));
+            server.launch();
+            let lease = waits.join().unwrap();
+            assert!(lease.remaining() > Duration::from_secs(3), "{:?}", lease.remaining());
+        });
+    });
+}
+
 #[test]
 fn a_server_that_stops_answering_is_given_up_and_asked_again() {
     watched("given up", || {
         let server = Server::start();
         // A record that nobody ended would outlive this test.
         let builder = patient(&server.url()).command_timeout(Duration::from_millis(300));
+        let builder = builder.patience(Duration::from_secs(1));
         let fleet = eventually("it has connected", || builder.clone().connect());
         let group: Group = fleet.group("g");
         server.signal(Signal::STOP);

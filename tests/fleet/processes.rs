@@ -180,6 +180,22 @@ fn work_may_take_many_times_the_time_to_live() {
     });
 }
 
+/// All threads of a process come back while the other processes have their turns, and share the next run.
+#[test]
+fn writes_of_many_processes_share_their_runs() {
+    watched("shared writes", || {
+        let (server, log) = (Server::start(), Log::create());
+        let (ttl, work) = (Duration::from_secs(300), Duration::from_millis(1));
+        let orders = Orders { threads: 8, ttl, work, ..orders(&server, "writes") };
+        let processes: Vec<_> = (0..4).map(|_| Process::start(&orders, &log)).collect();
+        until("there is enough to judge", || log.count("return") >= 4000);
+        processes.into_iter().for_each(Process::finish);
+        let (runs, returns) = (log.assert_no_overlap(&HashMap::new()), log.count("return"));
+        // One in eight, where every thread is back in time; one in two before it could board until the run starts.
+        assert!(runs * 4 < returns, "{runs} runs for {returns} writes");
+    });
+}
+
 #[test]
 fn every_stale_write_is_refused_by_the_fence() {
     watched("stale writes", || {

@@ -1,8 +1,9 @@
 //! A master, its replica, and a sentinel that watches them; all real.
 
 use crate::support::server::free_port;
-use crate::support::{Server, patient, until, watched};
+use crate::support::{Server, patient, until, until_within, watched};
 use flight_group::fleet::{Fleet, FleetGroup};
+use rustix::process::Signal;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -68,6 +69,41 @@ fn a_fleet_follows_the_sentinels_to_the_new_master() {
         assert!(lease.fence() > before);
         assert!(replica.keys().contains(&"{flight:l:l}:f".to_owned()));
         lease.release().unwrap();
+    });
+}
+
+/// One of three hangs: the first that is listed, and then the one that was asked the last time. Nothing ends by a command
+/// timeout, which is longer than each step here is given.
+#[test]
+fn a_sentinel_that_hangs_costs_nothing_noticeable() {
+    watched("hung sentinel", || {
+        let master = Server::start();
+        let sentinels = [Sentinel::of(&master), Sentinel::of(&master), Sentinel::of(&master)];
+        let soon = Duration::from_secs(20);
+        sentinels[0].server.signal(Signal::STOP);
+        let connected = std::thread::scope(|s| {
+            let urls = sentinels.iter().map(|sentinel| sentinel.server.url());
+            let connect = s.spawn(|| patient("redis://mymaster/").sentinels(urls).connect());
+            until_within(soon, "it has connected", || connect.is_finished());
+            connect.join().unwrap()
+        });
+        let fleet = connected.unwrap();
+        for good in [1, 2] {
+            // Whichever was good the last time, and both of them.
+            sentinels[good].server.signal(Signal::STOP);
+            if good == 2 {
+                sentinels[1].server.signal(Signal::CONT);
+            }
+            let before = fleet.stats().reconnects;
+            for kind in ["normal", "pubsub"] {
+                redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind).exec(&mut master.raw()).unwrap();
+            }
+            until_within(soon, "both connections are replaced", || {
+                fleet.lease("l").try_acquire().is_ok() && fleet.stats().reconnects >= before + 2
+            });
+            assert_eq!(fleet.outage(), None);
+        }
+        sentinels.iter().for_each(|sentinel| sentinel.server.signal(Signal::CONT));
     });
 }
 

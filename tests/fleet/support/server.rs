@@ -4,6 +4,7 @@ use super::wait::{self, until};
 use redis::Commands;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -57,7 +58,7 @@ impl Server {
         } else {
             command.args(["--port", &self.port.to_string(), "--bind", &self.host]);
             command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
-            command.args(["--dir", &std::env::temp_dir().display().to_string(), "--dbfilename", &self.dump()]);
+            command.arg("--dir").arg(std::env::temp_dir()).arg("--dbfilename").arg(self.dump().file_name().unwrap());
             command.args(&self.options);
         }
         command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -74,8 +75,9 @@ impl Server {
         });
     }
 
-    fn dump(&self) -> String {
-        format!("flight-group-test-{}.rdb", self.port)
+    /// The file it saves its data in, when it is told to.
+    pub(crate) fn dump(&self) -> PathBuf {
+        std::env::temp_dir().join(format!("flight-group-test-{}.rdb", self.port))
     }
 
     pub(crate) fn url(&self) -> String {
@@ -138,6 +140,6 @@ pub(crate) fn free_port() -> u16 {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        let _ = std::fs::remove_file(std::env::temp_dir().join(self.dump()));
+        let _ = std::fs::remove_file(self.dump());
     }
 }
