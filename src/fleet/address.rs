@@ -268,27 +268,27 @@ fn make(info: redis::ConnectionInfo, target: &Target) -> Result<Client, RedisErr
     Client::build_with_tls(info, redis::TlsCertificates { client_tls, root_cert: root.clone() })
 }
 
-/// An address that can be logged: neither what stands between a `:` and an `@`, nor what follows `pass=`.
+/// An address that can be logged: nothing of what stands between a `:` and an `@`, and of what follows a `?` only what is
+/// known to be no password.
 fn redacted(url: &str) -> String {
-    let (start, at) = (url.find("://").map_or(0, |scheme| scheme + 3), url.rfind('@'));
-    let shown = match at {
+    let scheme = url.find(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c)).unwrap_or_default();
+    let start = if url[scheme..].starts_with("://") { scheme + 3 } else { 0 };
+    let (user, place) = match url.rfind('@') {
         Some(at) if start <= at => {
-            let user = url[start..at].split(':').next().unwrap_or_default();
-            format!("{}{user}:***{}", &url[..start], &url[at..])
+            let user = url[start..at].split([':', '?', '&']).next().unwrap_or_default();
+            (format!("{}{user}:***", &url[..start]), &url[at..])
         }
-        _ => url.to_owned(),
+        _ => (String::new(), url),
     };
     // How the driver is given a password for a Unix socket.
-    match shown.split_once('?') {
-        Some((place, query)) => {
-            let hide = |pair: &str| match pair.split_once('=') {
-                Some((name, _)) if name.starts_with("pass") => format!("{name}=***"),
-                _ => pair.to_owned(),
-            };
-            format!("{place}?{}", query.split('&').map(hide).collect::<Vec<_>>().join("&"))
-        }
-        None => shown,
-    }
+    let Some(query) = place.find(['?', '&']) else { return user + place };
+    let shown = |pair: &str| match pair.split_once('=') {
+        Some(("db" | "user" | "protocol", _)) => pair.to_owned(),
+        Some((name @ ("pass" | "password"), _)) => format!("{name}=***"),
+        _ => "***".to_owned(),
+    };
+    let pairs: Vec<String> = place[query + 1..].split(['?', '&']).map(shown).collect();
+    format!("{user}{}{}", &place[..=query], pairs.join("&"))
 }
 
 #[cfg(test)]
@@ -319,6 +319,12 @@ mod tests {
             "redis://me:sec:secret@127.0.0.1:port/",
             "redis://:secret/with/slashes@127.0.0.1/",
             "http://me:secret@127.0.0.1/?pass=secret@",
+            // Found by the fuzzer, or beside what it found.
+            "unix:///tmp/redis.sock?@&pass=secret&db=none",
+            "unix:///tmp/redis.sock?pass=se?secret&db=none",
+            "unix:///tmp/redis.sock?db=none&p%61ss=secret",
+            "unix:?pass=secret&x=://@",
+            "unix://x?pass=secret:y@?db=none",
         ] {
             let message = refuse(bad);
             assert!(!message.contains("secret"), "{message}");
