@@ -23,6 +23,8 @@ mod fleet;
 mod fleet_group;
 mod fleet_write_group;
 mod flight;
+#[cfg(flight_group_fuzz)]
+pub mod fuzz;
 mod held;
 mod keeper;
 mod keys;
