@@ -1,15 +1,17 @@
 //! What a call costs in allocations, exactly; and that an idle group gives back what a burst made it take (P8).
 //!
 //! A binary of its own, because counting needs a global allocator of its own (`allocation-counter` counts for each
-//! thread by itself, so that tests may run side by side).
+//! thread by itself, so that tests may run side by side). No count depends on what the process or the thread did
+//! before: every test counts with [`measure`], which first makes what is made only once.
 #![cfg(not(any(flight_group_shuttle, flight_group_loom)))]
 
-use allocation_counter::{AllocationInfo, measure};
+use allocation_counter::AllocationInfo;
 use flight_group::{Error, Group, WriteGroup};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, mpsc};
-use std::thread::{spawn, yield_now};
+use std::sync::{Arc, Barrier, mpsc};
+use std::thread::{scope, spawn, yield_now};
 
 /// One shard: the first call to it makes its table, and all later ones find it.
 fn reads<K: std::hash::Hash + Eq, V, E>() -> Group<K, V, E> {
@@ -18,6 +20,62 @@ fn reads<K: std::hash::Hash + Eq, V, E>() -> Group<K, V, E> {
 
 fn writes<K: std::hash::Hash + Eq, V, E>() -> WriteGroup<K, V, E> {
     WriteGroup::builder().shards(1).build()
+}
+
+/// What `body` allocates on this thread. What the thread and the process make only once is there already.
+fn measure(body: impl FnOnce()) -> AllocationInfo {
+    thread_local! {
+        static SETTLED: Cell<bool> = const { Cell::new(false) };
+    }
+    if !SETTLED.replace(true) {
+        sleep_in_parking_lot();
+        wait_for_itself();
+    }
+    allocation_counter::measure(body)
+}
+
+/// parking_lot has one table for the process. The table is made, and later grows, when a thread sleeps for the first
+/// time, and whether a thread sleeps at a lock depends on who else is there. A wait whose time is up sleeps in any case.
+fn sleep_in_parking_lot() {
+    let mutex = parking_lot::Mutex::new(());
+    parking_lot::Condvar::new().wait_for(&mut mutex.lock(), std::time::Duration::ZERO);
+}
+
+/// A read, a fresh read and a write, each refused because its own caller leads the flight that it would wait for. So
+/// they come as far as the deadlock check whatever other threads do: the thread has its number and its place to wait,
+/// and the process has the check's map. A follower of another thread may find the outcome before it has to wait.
+fn wait_for_itself() {
+    fn refused<V>(result: Result<V, Error<()>>) -> Result<(), ()> {
+        assert!(matches!(result, Err(Error::Deadlock(_))));
+        Ok(())
+    }
+    let (reads, writes) = (reads::<u64, (), ()>(), writes::<u64, (), ()>());
+    assert!(reads.try_work(&1, || refused(reads.try_work(&1, || Ok(())))).is_ok());
+    assert!(reads.try_work(&1, || refused(reads.call(&1).fresh().run(|| Ok(())))).is_ok());
+    assert!(writes.try_write(&1, || refused(writes.try_write(&1, || Ok(())))).is_ok());
+}
+
+/// More threads than all other tests of this file have, so that parking_lot's table grows in some of them whatever
+/// ran before.
+#[test]
+fn what_is_made_once_is_in_no_count() {
+    within(|| {
+        const THREADS: usize = 256;
+        let all_have_counted = Barrier::new(THREADS);
+        let counts = || {
+            let counts = [sleep_in_parking_lot, wait_for_itself, wait_for_itself].map(measure);
+            all_have_counted.wait(); // a thread that ends leaves the table
+            counts
+        };
+        scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(counts)).collect();
+            for thread in threads {
+                let [sleep, first, second] = thread.join().unwrap();
+                assert_allocates(sleep, 0);
+                assert_eq!(first, second);
+            }
+        });
+    });
 }
 
 #[track_caller]
@@ -135,8 +193,7 @@ fn until(so: impl Fn() -> bool) {
     }
 }
 
-/// Each follower's own allocations, in the order of their arrival; each thread has waited once before, so that what
-/// a thread keeps for itself (its seat, parking_lot's record of it) is there already.
+/// Each follower's own allocations, in the order of their arrival; each thread has followed once before.
 fn followers(
     n: usize,
     follow: impl Fn(&Group<u64, u64>, &WriteGroup<u64, u64>) -> u64 + Send + Sync + 'static,
@@ -271,7 +328,7 @@ fn p8_after_a_burst_the_tables_are_given_back() {
 #[test]
 fn p8_after_many_forgotten_flights_nothing_is_kept() {
     let group: Group<u64, u64> = reads();
-    burst_forgotten(&group, 1); // what a thread keeps for itself is there
+    burst_forgotten(&group, 1); // the shard's first use
     let info = measure(|| burst_forgotten(&group, 50));
     assert_eq!((info.count_current, info.bytes_current), (0, 0), "{info:?}");
     assert_eq!(group.in_flight(), 0);

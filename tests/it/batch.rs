@@ -8,10 +8,11 @@ mod settings;
 mod timeouts;
 
 use crate::support::{until, within};
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, unbounded};
 use flight_group::{Batcher, Error};
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -26,12 +27,33 @@ enum Act {
     Panic(&'static str),
 }
 
+/// What a function has been told and has not done. Not a channel: to receive from one may park the thread, which spends
+/// the `unpark` token of the caller that runs the function.
+#[derive(Default)]
+struct Acts {
+    told: Mutex<VecDeque<Act>>,
+    more: Condvar,
+}
+
+impl Acts {
+    fn tell(&self, act: Act) {
+        self.told.lock().unwrap().push_back(act);
+        self.more.notify_one();
+    }
+
+    fn next(&self) -> Act {
+        let told = self.told.lock().unwrap();
+        let (mut told, _) = self.more.wait_timeout_while(told, HANG, |told| told.is_empty()).unwrap();
+        told.pop_front().expect("nobody tells the function what to do")
+    }
+}
+
 /// A batcher whose function says what it was given, and waits to be told what to do.
 #[derive(Clone)]
 struct Gated {
     batcher: Batcher<u32, u32, &'static str>,
     started: Receiver<Batch>,
-    act: Sender<Act>,
+    acts: Arc<Acts>,
 }
 
 const HANG: Duration = Duration::from_secs(10);
@@ -47,18 +69,19 @@ impl Gated {
         ) -> flight_group::BatcherBuilder<u32, u32, &'static str>,
     ) -> Self {
         let (tell, started) = unbounded();
-        let (act, acts) = unbounded();
+        let acts = Arc::new(Acts::default());
+        let to_do = acts.clone();
         let batcher = set(Batcher::builder()).build(move |keys: &[u32]| {
             tell.send((keys.to_vec(), thread::current().id())).unwrap();
             let answer = |but| keys.iter().filter(|&&key| Some(key) != but).map(|&key| (key, key * 10)).collect();
-            match acts.recv_timeout(HANG).expect("nobody tells the function what to do") {
+            match to_do.next() {
                 Act::Answer => Ok(answer(None)),
                 Act::AnswerBut(key) => Ok(answer(Some(key))),
                 Act::Fail(error) => Err(error),
                 Act::Panic(message) => panic!("{message}"),
             }
         });
-        Self { batcher, started, act }
+        Self { batcher, started, acts }
     }
 
     /// A load on a thread of its own.
@@ -81,7 +104,7 @@ impl Gated {
     }
 
     fn tell(&self, act: Act) {
-        self.act.send(act).unwrap();
+        self.acts.tell(act);
     }
 
     /// Nothing runs, nothing waits, and a lone load goes through.
@@ -308,6 +331,7 @@ fn the_callers_unpark_token_is_untouched() {
         });
         until(|| gated.batcher.waiting() == 1);
         gated.tell(Act::Answer);
+        gated.started(); // the second caller runs the function, which waits to be told
         gated.tell(Act::Answer);
         assert_eq!((first.join().unwrap(), second.join().unwrap()), (Ok(10), Ok(20)));
     });

@@ -1,4 +1,24 @@
-//! The promises of `flight-group`, kept: one module per promise or feature.
+//! The promises of `flight-group`, kept: one module per promise or feature. A test's name begins with its promise.
+//!
+//! | what | where |
+//! |---|---|
+//! | a promise of the groups, P1 to P12 | the file that begins with its number, such as `p6_deadlines.rs` |
+//! | P5 where keys, values and errors panic | `bombs.rs`; `batch/bombs.rs`, `events/bombs.rs` |
+//! | P5 where an observer panics | `observer/panics.rs` |
+//! | all promises together, in generated schedules | `histories.rs` and its judge; `batch/history.rs`, `events/history.rs` |
+//! | the face: auto traits, `Debug`, builders, errors | `api.rs` |
+//! | what a builder settles; `followers`, `flights`, `stats` | `options.rs` |
+//! | calls that do not block, executors | `spawned.rs` |
+//! | many keys in one call | `many.rs` |
+//! | the companions | `batch.rs`, `events.rs`, `hedge.rs`, `err_group.rs`, `cancel.rs` |
+//! | what is observed | `observer.rs`; spans and meters, which need their features: `observing.rs` |
+//! | what other crates' tests assert, in our words | `ported_*.rs`; `batch/ported.rs`, `events/ported.rs` |
+//! | defects of other crates that are impossible here | `peers_defects.rs` |
+//! | what reads users' input in an example | `examples_stampede.rs` |
+//! | what tests share: `within`, `until`, `hold`, `line_up` | `support.rs` |
+//!
+//! Elsewhere: allocations in `tests/costs.rs`, the model checkers' scenarios in `tests/model`, the fleet in `tests/fleet`,
+//! much traffic for ThreadSanitizer in `tests/stress.rs`, and time that only the test moves in `src/event_group`.
 #![cfg(not(any(flight_group_shuttle, flight_group_loom)))]
 
 mod api;
@@ -7,7 +27,6 @@ mod bombs;
 mod cancel;
 mod err_group;
 mod events;
-mod events_history;
 mod examples_stampede;
 mod hedge;
 mod histories;

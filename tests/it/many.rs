@@ -1,6 +1,6 @@
 //! Many keys at once keep the promises of single calls, on the same table.
 
-use crate::support::{Held, finish, line_up, message, until_waiting, within};
+use crate::support::{Held, finish, line_up, message, try_hold, until_waiting, within};
 use flight_group::{Error, Group, Role};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,15 +17,7 @@ fn doubled(keys: &[u8]) -> HashMap<u8, u32> {
 fn p1_many_keys_share_the_flights_of_single_calls() {
     within(|| {
         let group = G::new();
-        let single = {
-            let group = group.clone();
-            Held::start(move |stay| {
-                group.try_work(&1, || {
-                    stay();
-                    Ok(100)
-                })
-            })
-        };
+        let single = try_hold(&group, 1, || Ok(100));
         let (many, entered) = Held::begin({
             let group = group.clone();
             move |stay| {
@@ -154,15 +146,7 @@ fn p7_re_entry_is_refused_key_by_key() {
 fn many_keys_respect_max_followers_and_forget() {
     within(|| {
         let group: G = Group::builder().max_followers(0).build();
-        let single = {
-            let group = group.clone();
-            Held::start(move |stay| {
-                group.try_work(&1, || {
-                    stay();
-                    Ok(100)
-                })
-            })
-        };
+        let single = try_hold(&group, 1, || Ok(100));
         let found = group.work_many(&[1, 2], |missing| Ok(doubled(missing)));
         assert_eq!((&found[&1], found[&2].as_ref().unwrap().value), (&Err(Error::Overloaded), 4));
         assert!(group.forget(&1));

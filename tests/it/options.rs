@@ -1,7 +1,9 @@
 //! What a builder settles: `max_followers`, `share_failures`, `invalidates`; and what `followers`, `flights` and
 //! `stats` tell. (`max_age` and take-over: p10_forget_is_exact.rs; `executor`: spawned.rs; `observer`: observer.rs.)
 
-use crate::support::{AGES, Held, SOON, Stay, finish, line_up, message, until, until_waiting, within};
+use crate::support::{
+    AGES, Held, SOON, finish, hold, hold_call, line_up, message, try_hold, until, until_waiting, within,
+};
 use flight_group::{Error, Group, Role, WriteGroup};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,21 +13,11 @@ use std::time::Duration;
 
 type G = Group<u8, u32, String>;
 
-fn hold(group: &G, end: Result<u32, String>) -> Held<Result<u32, Error<String>>> {
-    let group = group.clone();
-    Held::start(move |stay: Stay| {
-        group.try_work(&1, || {
-            stay();
-            end
-        })
-    })
-}
-
 #[test]
 fn max_followers_sheds_calls_that_can_say_so() {
     within(|| {
         let group: G = Group::builder().max_followers(2).build();
-        let leader = hold(&group, Ok(1));
+        let leader = try_hold(&group, 1, || Ok(1));
         let followers = line_up(&group, 1, 2, |group, i| {
             if i == 0 { group.try_work(&1, || Ok(2)) } else { group.call(&1).fresh().run(|| Ok(2)).map(|l| l.value) }
         });
@@ -50,24 +42,8 @@ fn max_followers_never_refuses_the_verbs_without_an_error() {
     within(|| {
         let reads: Group<u8, u32> = Group::builder().max_followers(0).build();
         let writes: WriteGroup<u8, u32> = WriteGroup::builder().max_followers(0).build();
-        let reading = {
-            let reads = reads.clone();
-            Held::start(move |stay| {
-                reads.work(&1, || {
-                    stay();
-                    1
-                })
-            })
-        };
-        let writing = {
-            let writes = writes.clone();
-            Held::start(move |stay| {
-                writes.write(&1, || {
-                    stay();
-                    1
-                })
-            })
-        };
+        let reading = hold(&reads, 1, || 1);
+        let writing = hold(&writes, 1, || 1);
         assert_eq!(reads.try_work(&1, || Ok(2)), Err(Error::Overloaded));
         assert_eq!(writes.try_write(&1, || Ok(2)), Err(Error::Overloaded));
         assert_eq!(writes.call(&1).wait(), Some(Err(Error::Overloaded)));
@@ -87,7 +63,7 @@ fn max_followers_counts_those_who_wait_now() {
     within(|| {
         let group: G = Group::builder().max_followers(1).build();
         for _ in 0..3 {
-            let leader = hold(&group, Ok(1));
+            let leader = try_hold(&group, 1, || Ok(1));
             assert_eq!(group.call(&1).timeout(SOON).run(|| Ok(2)), Err(Error::TimedOut));
             assert_eq!(group.call(&1).fresh().timeout(SOON).run(|| Ok(2)), Err(Error::TimedOut));
             let follower = line_up(&group, 1, 1, |group, _| group.try_work(&1, || Ok(2)));
@@ -149,7 +125,7 @@ fn share_failures_false_lets_followers_try_for_themselves() {
 fn share_failures_false_runs_each_closure_at_most_once() {
     within(|| {
         let group: G = Group::builder().share_failures(false).build();
-        let leader = hold(&group, Err("0".to_owned()));
+        let leader = try_hold(&group, 1, || Err("0".to_owned()));
         let callers = line_up(&group, 1, 5, |group, i| group.try_work(&1, || Err((i + 1).to_string())));
         assert_eq!(leader.release(), Err(Error::Work("0".to_owned())));
         for (i, caller) in callers.into_iter().enumerate() {
@@ -164,14 +140,14 @@ fn share_failures_false_runs_each_closure_at_most_once() {
 fn share_failures_false_holds_for_spawned_and_timed_calls() {
     within(|| {
         let group: G = Group::builder().share_failures(false).build();
-        let leader = hold(&group, Err("no".to_owned()));
+        let leader = try_hold(&group, 1, || Err("no".to_owned()));
         let receiver = group.call(&1).spawn(|| Ok(7));
         until_waiting(&group, &1, 1);
         leader.release().unwrap_err();
         let landing = receiver.recv().unwrap().unwrap();
         assert_eq!((landing.value, landing.role), (7, Role::Leader));
 
-        let leader = hold(&group, Err("no".to_owned()));
+        let leader = try_hold(&group, 1, || Err("no".to_owned()));
         let (next, entered) = Held::begin({
             let group = group.clone();
             move |stay| {
@@ -204,7 +180,7 @@ fn line_up_one(group: &G, n: usize) -> std::thread::JoinHandle<Result<u32, Error
 fn failures_are_shared_by_default() {
     within(|| {
         let group = G::new();
-        let leader = hold(&group, Err("down".to_owned()));
+        let leader = try_hold(&group, 1, || Err("down".to_owned()));
         let followers = line_up(&group, 1, 3, |group, _| group.try_work(&1, || unreachable!()));
         leader.release().unwrap_err();
         assert!(followers.into_iter().all(|f| finish(f) == Err(Error::Work("down".to_owned()))));
@@ -221,25 +197,9 @@ fn invalidates_detaches_the_reads_of_the_written_key() {
         let writes: WriteGroup<u8, (), String> =
             WriteGroup::builder().invalidates(&reads).invalidates(&other_reads).build();
         for ending in 0..4 {
-            let read = hold(&reads, Ok(1));
-            let of_other = {
-                let group = other_reads.clone();
-                Held::start(move |stay| {
-                    group.call(&1).run(|| {
-                        stay();
-                        Ok("old".to_owned())
-                    })
-                })
-            };
-            let of_another_key = {
-                let group = reads.clone();
-                Held::start(move |stay| {
-                    group.call(&2).run(|| {
-                        stay();
-                        Ok(1)
-                    })
-                })
-            };
+            let read = try_hold(&reads, 1, || Ok(1));
+            let of_other = hold_call(&other_reads, 1, || Ok("old".to_owned()));
+            let of_another_key = hold_call(&reads, 2, || Ok(1));
             let still_there = {
                 let reads = reads.clone();
                 move || reads.in_flight() == 2 // the closure runs: nothing is detached yet
@@ -304,7 +264,7 @@ fn followers_counts_all_that_wait() {
     within(|| {
         let group = G::new();
         assert_eq!(group.followers(&1), 0);
-        let leader = hold(&group, Ok(1));
+        let leader = try_hold(&group, 1, || Ok(1));
         assert_eq!(group.followers(&1), 0);
         let joined = line_up(&group, 1, 1, |group, _| drop(group.try_work(&1, || Ok(2))));
         let receiver = group.call(&1).spawn(|| Ok(2));
@@ -370,7 +330,7 @@ fn flights_tell_what_is_in_the_air() {
 fn flights_age_from_the_first_follower_where_no_clock_is_read() {
     within(|| {
         let group = G::new();
-        let leader = hold(&group, Ok(1));
+        let leader = try_hold(&group, 1, || Ok(1));
         assert_eq!(group.flights()[0].age, None);
         let follower = line_up(&group, 1, 1, |group, _| group.try_work(&1, || Ok(2)));
         let age = group.flights()[0].age.expect("it has a follower");
@@ -381,15 +341,7 @@ fn flights_age_from_the_first_follower_where_no_clock_is_read() {
 
         // A promoted flight's age counts from its own start.
         let writes: WriteGroup<u8, u32> = WriteGroup::new();
-        let first = {
-            let writes = writes.clone();
-            Held::start(move |stay| {
-                writes.write(&1, || {
-                    stay();
-                    1
-                })
-            })
-        };
+        let first = hold(&writes, 1, || 1);
         assert_eq!(writes.flights()[0].age, None);
         let (second, entered) = Held::begin({
             let writes = writes.clone();
@@ -451,7 +403,7 @@ fn stats_count_every_kind_of_end() {
         catch_unwind(AssertUnwindSafe(|| group.try_work(&1, || panic!("x")))).unwrap_err();
         let stats = group.stats();
         assert_eq!((stats.led, stats.joined, stats.failed, stats.panicked), (3, 0, 1, 1));
-        let leader = hold(&group, Ok(1));
+        let leader = try_hold(&group, 1, || Ok(1));
         let followers = line_up(&group, 1, 2, |group, _| group.try_work(&1, || Ok(2)));
         assert!(group.call(&1).timeout(SOON).run(|| Ok(2)).is_err());
         assert!(group.call(&1).timeout(Duration::ZERO).run(|| Ok(2)).is_err());
@@ -462,7 +414,7 @@ fn stats_count_every_kind_of_end() {
         assert_eq!((stats.superseded, stats.taken_over, stats.forgotten, stats.expired), (0, 0, 0, 0));
         assert_eq!((stats.overloaded, stats.deadlocked, stats.abandoned), (0, 0, 0));
         // Failures of followed flights are counted once, not once a follower; looks and misses not at all.
-        let leader = hold(&group, Err(String::new()));
+        let leader = try_hold(&group, 1, || Err(String::new()));
         let followers = line_up(&group, 1, 3, |group, _| group.try_work(&1, || Ok(2)));
         leader.release().unwrap_err();
         followers.into_iter().for_each(|follower| drop(finish(follower)));

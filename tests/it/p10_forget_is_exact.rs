@@ -2,41 +2,28 @@
 //! the old flight's landing never removes its successor, and callers queued behind it go into the air at once.
 //! `max_age` and a take-over detach in the same way.
 
-use crate::support::{Held, SOON, Stay, finish, line_up, until, until_waiting, within};
+use crate::support::{Held, SOON, finish, hold_call, line_up, try_hold, until, until_waiting, within};
 use flight_group::{Error, Group, Role};
 use std::thread::spawn;
 use std::time::Duration;
 
 type G = Group<u8, u32>;
 
-fn hold(group: &G, value: u32) -> Held<flight_group::Landing<u32>> {
-    let group = group.clone();
-    Held::start(move |stay| lead(&group, stay, value))
-}
-
-fn lead(group: &G, stay: Stay, value: u32) -> flight_group::Landing<u32> {
-    let landing = group.call(&1).run(|| {
-        stay();
-        Ok(value)
-    });
-    landing.unwrap()
-}
-
 #[test]
 fn p10_a_forgotten_flights_callers_get_its_outcome_and_the_next_starts_anew() {
     within(|| {
         let group = G::new();
         assert!(!group.forget(&1), "nothing to forget");
-        let old = hold(&group, 1);
+        let old = hold_call(&group, 1, || Ok(1));
         let of_old = line_up(&group, 1, 2, |group, _| group.call(&1).run(|| unreachable!()).unwrap());
         assert!(group.forget(&1));
         assert_eq!((group.in_flight(), group.followers(&1)), (0, 0));
         assert!(!group.forget(&1), "forgotten once");
         assert_eq!(group.call(&1).wait(), None, "and not to be found");
-        let new = hold(&group, 2);
+        let new = hold_call(&group, 1, || Ok(2));
         let of_new = line_up(&group, 1, 2, |group, _| group.call(&1).run(|| unreachable!()).unwrap());
         // The old one lands while its successor is in the air, and does not touch it.
-        let landing = old.release();
+        let landing = old.release().unwrap();
         assert_eq!((landing.value, landing.role, landing.detached()), (1, Role::Leader, true));
         for follower in of_old {
             let landing = finish(follower);
@@ -48,7 +35,7 @@ fn p10_a_forgotten_flights_callers_get_its_outcome_and_the_next_starts_anew() {
             spawn(move || group.call(&1).run(|| unreachable!()).unwrap())
         };
         until_waiting(&group, &1, 3);
-        let landing = new.release();
+        let landing = new.release().unwrap();
         assert_eq!((landing.value, landing.detached()), (2, false));
         for follower in of_new.into_iter().chain([third]) {
             let landing = finish(follower);
@@ -63,13 +50,13 @@ fn p10_a_forgotten_flights_callers_get_its_outcome_and_the_next_starts_anew() {
 fn p10_a_lone_leaders_flight_is_forgotten() {
     within(|| {
         let group = G::new();
-        let old = hold(&group, 1);
+        let old = hold_call(&group, 1, || Ok(1));
         assert!(group.forget(&1));
-        let new = hold(&group, 2);
-        let landing = old.release();
+        let new = hold_call(&group, 1, || Ok(2));
+        let landing = old.release().unwrap();
         assert_eq!((landing.value, landing.detached(), landing.shared()), (1, true, false));
         assert_eq!(group.in_flight(), 1, "its successor is in the air");
-        assert!(!new.release().detached());
+        assert!(!new.release().unwrap().detached());
         assert_eq!(group.in_flight(), 0);
     });
 }
@@ -92,15 +79,7 @@ fn p10_a_forgotten_flights_failure_is_its_callers_own() {
             });
             let of_old = line_up(&group, 1, 1, |group, _| group.try_work(&1, || unreachable!()));
             assert!(group.forget(&1));
-            let new = Held::start({
-                let group = group.clone();
-                move |stay| {
-                    group.try_work(&1, || {
-                        stay();
-                        Ok(2)
-                    })
-                }
-            });
+            let new = try_hold(&group, 1, || Ok(2));
             assert_eq!(old.release_caught().is_err(), panics);
             for follower in of_old {
                 let error = finish(follower).unwrap_err();
@@ -115,7 +94,7 @@ fn p10_a_forgotten_flights_failure_is_its_callers_own() {
 fn p10_those_queued_behind_a_forgotten_flight_go_into_the_air_at_once() {
     within(|| {
         let group = G::new();
-        let old = hold(&group, 1);
+        let old = hold_call(&group, 1, || Ok(1));
         let fresh = line_up(&group, 1, 3, |group, i| group.call(&1).fresh().run(|| Ok(10 + i as u32)).unwrap());
         assert!(group.forget(&1));
         for (i, caller) in fresh.into_iter().enumerate() {
@@ -123,7 +102,7 @@ fn p10_those_queued_behind_a_forgotten_flight_go_into_the_air_at_once() {
             assert_eq!((landing.value, landing.role == Role::Leader, landing.detached()), (12, i == 2, false));
         }
         assert!(!old.has_returned());
-        assert!(old.release().detached());
+        assert!(old.release().unwrap().detached());
         assert_eq!((group.in_flight(), group.stats().led, group.stats().joined), (0, 2, 2));
     });
 }
@@ -133,12 +112,12 @@ fn p10_those_queued_behind_a_forgotten_flight_go_into_the_air_at_once() {
 fn p10_forget_promotes_a_spawned_captain() {
     within(|| {
         let group = G::new();
-        let old = hold(&group, 1);
+        let old = hold_call(&group, 1, || Ok(1));
         let receiver = group.call(&1).fresh().spawn(|| Ok(2));
         until_waiting(&group, &1, 1);
         assert!(group.forget(&1));
         assert_eq!(receiver.recv().unwrap().unwrap().value, 2);
-        assert_eq!(old.release().value, 1);
+        assert_eq!(old.release().unwrap().value, 1);
     });
 }
 
@@ -149,7 +128,7 @@ fn p10_flights_forgotten_one_after_the_other_all_land() {
         let group = G::new();
         let held: Vec<_> = (0..6)
             .map(|value| {
-                let leader = hold(&group, value);
+                let leader = hold_call(&group, 1, move || Ok(value));
                 let follower = line_up(&group, 1, 1, |group, _| group.work(&1, || unreachable!()));
                 assert!(group.forget(&1));
                 (value, leader, follower)
@@ -161,7 +140,7 @@ fn p10_flights_forgotten_one_after_the_other_all_land() {
             until(|| held[i].1.has_returned());
         }
         for (value, leader, follower) in held {
-            let landing = leader.release();
+            let landing = leader.release().unwrap();
             assert_eq!((landing.value, landing.detached(), landing.shared()), (value, true, true));
             assert!(follower.into_iter().all(|follower| finish(follower) == value));
         }
@@ -174,27 +153,27 @@ fn p10_a_flight_older_than_max_age_is_detached() {
     within(|| {
         // Zero: nobody ever joins.
         let group: G = Group::builder().max_age(Duration::ZERO).build();
-        let old = hold(&group, 1);
-        let new = hold(&group, 2); // arrives while the old one flies, and starts its own
+        let old = hold_call(&group, 1, || Ok(1));
+        let new = hold_call(&group, 1, || Ok(2)); // arrives while the old one flies, and starts its own
         assert_eq!(group.in_flight(), 1);
         assert!(group.call(&1).wait().is_none(), "too old to be waited for");
-        assert!(old.release().detached());
+        assert!(old.release().unwrap().detached());
         assert_eq!(group.in_flight(), 1, "the successor stays");
-        let landing = new.release();
+        let landing = new.release().unwrap();
         assert_eq!((landing.value, landing.detached(), group.stats().expired), (2, false, 1));
 
         // Long enough: everybody joins.
         let group: G = Group::builder().max_age(Duration::from_secs(3600)).build();
-        let old = hold(&group, 1);
+        let old = hold_call(&group, 1, || Ok(1));
         let follower = line_up(&group, 1, 1, |group, _| group.work(&1, || unreachable!()));
-        assert_eq!(old.release().value, 1);
+        assert_eq!(old.release().unwrap().value, 1);
         assert!(follower.into_iter().all(|follower| finish(follower) == 1));
         assert_eq!(group.stats().expired, 0);
 
         // In between: who comes in time joins, who comes late does not; both get what they boarded.
         let age = Duration::from_millis(60);
         let group: G = Group::builder().max_age(age).build();
-        let old = hold(&group, 1);
+        let old = hold_call(&group, 1, || Ok(1));
         let began = std::time::Instant::now();
         let follower = {
             let group = group.clone();
@@ -203,7 +182,7 @@ fn p10_a_flight_older_than_max_age_is_detached() {
         until(|| began.elapsed() > age + SOON);
         let landing = group.call(&1).run(|| Ok(2)).unwrap();
         assert_eq!((landing.value, landing.role), (2, Role::Leader));
-        old.release();
+        old.release().unwrap();
         let (landing, _) = finish(follower);
         assert!(landing.value == 1 || landing.value == 5);
     });
@@ -215,7 +194,7 @@ fn p10_max_age_promotes_those_queued_behind() {
     within(|| {
         let age = Duration::from_millis(40);
         let group: G = Group::builder().max_age(age).build();
-        let old = hold(&group, 1);
+        let old = hold_call(&group, 1, || Ok(1));
         let began = std::time::Instant::now();
         let (fresh, entered) = Held::begin({
             let group = group.clone();
@@ -239,7 +218,7 @@ fn p10_max_age_promotes_those_queued_behind() {
         assert_eq!(fresh.release().value, 2);
         let found = finish(finder).value;
         assert!(found == 2 || found == 3, "joined the promoted flight, or found that one too old or landed, too");
-        assert!(old.release().detached());
+        assert!(old.release().unwrap().detached());
         assert!(group.stats().expired >= 1);
         assert_eq!(group.in_flight(), 0);
     });
@@ -250,7 +229,7 @@ fn p10_max_age_promotes_those_queued_behind() {
 fn p10_what_expiry_promotes_counts_as_led() {
     within(|| {
         let group: G = Group::builder().max_age(Duration::ZERO).build();
-        let old = hold(&group, 1);
+        let old = hold_call(&group, 1, || Ok(1));
         let (fresh, entered) = Held::begin({
             let group = group.clone();
             move |stay| {
@@ -266,7 +245,7 @@ fn p10_what_expiry_promotes_counts_as_led() {
         let landing = group.call(&1).run(|| Ok(3)).unwrap();
         assert_eq!((landing.value, landing.role), (3, Role::Leader));
         entered.pass();
-        assert!(old.release().detached());
+        assert!(old.release().unwrap().detached());
         let landing = fresh.release();
         assert_eq!((landing.value, landing.role, landing.detached()), (2, Role::Leader, true));
         let stats = group.stats();
@@ -280,12 +259,12 @@ fn p10_what_expiry_promotes_counts_as_led() {
 fn p10_a_look_waits_for_no_flight_that_is_too_old() {
     within(|| {
         let group: G = Group::builder().max_age(Duration::ZERO).build();
-        let old = hold(&group, 1);
+        let old = hold_call(&group, 1, || Ok(1));
         assert_eq!(group.call(&1).fresh().timeout(Duration::ZERO).wait(), None, "there is nothing to wait for");
         let fresh = line_up(&group, 1, 1, |group, _| group.call(&1).fresh().run(|| Ok(2)).unwrap().value);
         assert_eq!(group.call(&1).timeout(SOON).wait(), None);
         assert_eq!(group.call(&1).fresh().timeout(SOON).wait(), Some(Err(Error::TimedOut)));
-        old.release();
+        old.release().unwrap();
         assert!(fresh.into_iter().all(|caller| finish(caller) == 2));
     });
 }
@@ -294,13 +273,13 @@ fn p10_a_look_waits_for_no_flight_that_is_too_old() {
 fn p10_a_take_over_detaches_once_and_boards_anew() {
     within(|| {
         let group = G::new();
-        let stuck = hold(&group, 1);
+        let stuck = hold_call(&group, 1, || Ok(1));
         let stays = line_up(&group, 1, 1, |group, _| group.call(&1).run(|| unreachable!()).unwrap());
         let landing = group.call(&1).takeover_after(SOON).run(|| Ok(2)).unwrap();
         assert_eq!((landing.value, landing.role, landing.detached()), (2, Role::Leader, false));
         assert!(stays.iter().all(|caller| !caller.is_finished()), "without the option a caller stays");
         assert_eq!(group.in_flight(), 0);
-        let landing = stuck.release();
+        let landing = stuck.release().unwrap();
         assert_eq!((landing.value, landing.detached()), (1, true), "every runner returns its own outcome");
         for caller in stays {
             let landing = finish(caller);
@@ -315,7 +294,7 @@ fn p10_a_take_over_detaches_once_and_boards_anew() {
 fn p10_of_several_take_overs_one_leads_and_the_others_follow() {
     within(|| {
         let group = G::new();
-        let stuck = hold(&group, 1);
+        let stuck = hold_call(&group, 1, || Ok(1));
         let callers = line_up(&group, 1, 5, |group, i| {
             let landing = group.call(&1).takeover_after(Duration::from_secs(1)).run(|| {
                 // The others lose patience with the old flight while this one runs.
@@ -329,7 +308,7 @@ fn p10_of_several_take_overs_one_leads_and_the_others_follow() {
         assert_eq!(leaders.len(), 1, "{landings:?}");
         assert!(landings.iter().all(|landing| landing.value == leaders[0].value && landing.shared()));
         assert_eq!(group.stats().taken_over, 1);
-        stuck.release();
+        stuck.release().unwrap();
     });
 }
 
@@ -338,11 +317,11 @@ fn p10_of_several_take_overs_one_leads_and_the_others_follow() {
 fn p10_a_fresh_call_takes_over_the_flight_in_front() {
     within(|| {
         let group = G::new();
-        let stuck = hold(&group, 1);
+        let stuck = hold_call(&group, 1, || Ok(1));
         let landing = group.call(&1).fresh().takeover_after(SOON).run(|| Ok(2)).unwrap();
         assert_eq!((landing.value, landing.role), (2, Role::Leader));
         assert!(!stuck.has_returned());
-        assert!(stuck.release().detached());
+        assert!(stuck.release().unwrap().detached());
         assert_eq!((group.stats().taken_over, group.in_flight()), (1, 0));
     });
 }
@@ -352,17 +331,17 @@ fn p10_a_fresh_call_takes_over_the_flight_in_front() {
 fn p10_a_deadline_before_the_take_over_wins() {
     within(|| {
         let group = G::new();
-        let stuck = hold(&group, 1);
+        let stuck = hold_call(&group, 1, || Ok(1));
         let result = group.call(&1).timeout(SOON).takeover_after(Duration::from_secs(60)).run(|| Ok(2));
         assert_eq!(result, Err(Error::TimedOut));
         let result = group.call(&1).takeover_after(SOON).timeout(Duration::from_secs(60)).run(|| Ok(2));
         assert_eq!(result.unwrap().value, 2);
-        assert!(stuck.release().detached());
+        assert!(stuck.release().unwrap().detached());
         // Without effect on `wait`, which has nothing to take over with.
-        let stuck = hold(&group, 3);
+        let stuck = hold_call(&group, 1, || Ok(3));
         let result = group.call(&1).takeover_after(Duration::ZERO).timeout(SOON).wait();
         assert_eq!(result, Some(Err(Error::TimedOut)));
-        assert!(!stuck.release().detached());
+        assert!(!stuck.release().unwrap().detached());
         assert_eq!(group.stats().taken_over, 1);
     });
 }

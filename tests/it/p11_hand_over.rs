@@ -1,6 +1,6 @@
 //! P11: when a write lands, the next run is done by one of its own callers; nobody is kept working for others.
 
-use crate::support::{Gate, Held, finish, line_up, until_waiting, within};
+use crate::support::{Gate, Held, finish, hold, line_up, until_waiting, within};
 use flight_group::{EventKind, WriteGroup};
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
@@ -11,15 +11,7 @@ use std::thread::{current, spawn};
 fn p11_a_leader_returns_before_the_next_run_ends() {
     within(|| {
         let group: WriteGroup<u8, u32> = WriteGroup::new();
-        let first = {
-            let group = group.clone();
-            Held::start(move |stay| {
-                group.write(&1, || {
-                    stay();
-                    1
-                })
-            })
-        };
+        let first = hold(&group, 1, || 1);
         let (second, entered) = Held::begin({
             let group = group.clone();
             move |stay| {
@@ -81,15 +73,7 @@ fn p11_every_run_is_on_the_thread_of_a_caller_it_covers() {
 fn p11_one_of_many_is_called_to_lead() {
     within(|| {
         let group: WriteGroup<u8, usize> = WriteGroup::new();
-        let first = {
-            let group = group.clone();
-            Held::start(move |stay| {
-                group.write(&1, || {
-                    stay();
-                    0
-                })
-            })
-        };
+        let first = hold(&group, 1, || 0);
         let ran = Arc::new(Mutex::new(Vec::new()));
         let runs = ran.clone();
         let queued = line_up(&group, 1, 64, move |group, i| {

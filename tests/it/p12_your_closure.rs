@@ -1,7 +1,7 @@
 //! P12: a closure runs at most once, on the caller's own thread (spawned: on the executor), or is dropped unrun
 //! before the call returns; the caller's `unpark` token is untouched. (Auto traits and `Debug`: api.rs.)
 
-use crate::support::{AGES, Canary, Held, SOON, finish, line_up, until, until_waiting, within};
+use crate::support::{AGES, Canary, Held, SOON, finish, hold, line_up, until, until_waiting, within};
 use flight_group::{Error, Group, Job, Role, WriteGroup};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -33,15 +33,7 @@ fn p12_it_runs_on_the_callers_own_thread() {
         assert_eq!(group.work(&1, || current().id()), here);
         assert_eq!(writes.write(&1, || current().id()), here);
         // Promoted, too.
-        let first = {
-            let writes = writes.clone();
-            Held::start(move |stay| {
-                writes.write(&1, || {
-                    stay();
-                    current().id()
-                })
-            })
-        };
+        let first = hold(&writes, 1, move || current().id());
         let queued = line_up(&writes, 1, 1, |writes, _| writes.write(&1, || current().id()) == current().id());
         first.release();
         assert!(queued.into_iter().all(finish));
@@ -77,24 +69,8 @@ fn p12_an_unneeded_closure_is_dropped_before_the_call_returns() {
     within(|| {
         let reads: Group<u8, u32> = Group::builder().max_followers(4).build();
         let writes: WriteGroup<u8, u32> = WriteGroup::new();
-        let read = {
-            let reads = reads.clone();
-            Held::start(move |stay| {
-                reads.work(&1, || {
-                    stay();
-                    1
-                })
-            })
-        };
-        let write = {
-            let writes = writes.clone();
-            Held::start(move |stay| {
-                writes.write(&1, || {
-                    stay();
-                    1
-                })
-            })
-        };
+        let read = hold(&reads, 1, || 1);
+        let write = hold(&writes, 1, || 1);
         // Joined, superseded.
         let joined = line_up(&reads, 1, 2, |reads, i| {
             let (canary, gone) = Canary::new();
@@ -182,24 +158,8 @@ fn p12_the_callers_unpark_token_is_untouched() {
     within(|| {
         let reads: Group<u8, u32> = Group::new();
         let writes: WriteGroup<u8, u32> = WriteGroup::new();
-        let read = {
-            let reads = reads.clone();
-            Held::start(move |stay| {
-                reads.work(&1, || {
-                    stay();
-                    1
-                })
-            })
-        };
-        let write = {
-            let writes = writes.clone();
-            Held::start(move |stay| {
-                writes.write(&1, || {
-                    stay();
-                    1
-                })
-            })
-        };
+        let read = hold(&reads, 1, || 1);
+        let write = hold(&writes, 1, || 1);
         let followed = line_up(&reads, 1, 4, |reads, i| {
             current().unpark();
             match i {
@@ -237,15 +197,7 @@ fn p12_no_unpark_token_is_left_behind() {
     within(|| {
         let group: Group<u8, u32> = Group::new();
         let door = Arc::new(Mutex::new((false, 0)));
-        let leader = {
-            let group = group.clone();
-            Held::start(move |stay| {
-                group.work(&1, || {
-                    stay();
-                    1
-                })
-            })
-        };
+        let leader = hold(&group, 1, || 1);
         let (seen, parked) = (door.clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
         let about_to_park = parked.clone();
         let follower = line_up(&group, 1, 1, move |group, _| {

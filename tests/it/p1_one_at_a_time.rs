@@ -1,6 +1,6 @@
 //! P1: for one key at most one closure is running, and different keys never wait for each other.
 
-use crate::support::{Alone, Canary, Held, finish, line_up, until, until_waiting, within};
+use crate::support::{Alone, Canary, Held, finish, hold, line_up, try_hold, until, until_waiting, within};
 use flight_group::{Group, WriteGroup};
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -102,24 +102,8 @@ fn p1_different_keys_do_not_wait_for_each_other() {
     within(|| {
         let reads: Group<u32, u32> = Group::builder().shards(1).build();
         let writes: WriteGroup<u32, u32> = WriteGroup::builder().shards(1).build();
-        let reading = Held::start({
-            let reads = reads.clone();
-            move |stay| {
-                reads.work(&0, || {
-                    stay();
-                    0
-                })
-            }
-        });
-        let writing = Held::start({
-            let writes = writes.clone();
-            move |stay| {
-                writes.write(&0, || {
-                    stay();
-                    0
-                })
-            }
-        });
+        let reading = hold(&reads, 0, || 0);
+        let writing = hold(&writes, 0, || 0);
         for key in 1..200 {
             assert_eq!(reads.work(&key, || key), key);
             assert_eq!(reads.call(&key).fresh().run(|| Ok(key)).unwrap().value, key);
@@ -143,17 +127,7 @@ fn p1_keys_with_the_same_hash_are_different_keys() {
     }
     within(|| {
         let group: Group<Colliding, u32> = Group::new();
-        let held: Vec<_> = (0..20)
-            .map(|key| {
-                let group = group.clone();
-                Held::start(move |stay| {
-                    group.work(&Colliding(key), || {
-                        stay();
-                        key
-                    })
-                })
-            })
-            .collect();
+        let held: Vec<_> = (0..20).map(|key| hold(&group, Colliding(key), move || key)).collect();
         assert_eq!(group.in_flight(), 20);
         let follower = {
             let group = group.clone();
@@ -290,15 +264,7 @@ fn p1_nothing_of_the_users_is_hashed_dropped_or_cloned_under_a_lock() {
             drop(receiver.recv().unwrap());
             fresh.into_iter().for_each(|caller| drop(finish(caller)));
 
-            let writer = Held::start({
-                let writes = writes.clone();
-                move |stay| {
-                    writes.try_write(&Nosy(1), || {
-                        stay();
-                        end(1)
-                    })
-                }
-            });
+            let writer = try_hold(&writes, Nosy(1), move || end(1));
             let queued = line_up_from(&writes, 0, move |writes| {
                 let nosy = NosyValue(0);
                 writes.try_write(&Nosy(1), move || {

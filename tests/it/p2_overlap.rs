@@ -1,7 +1,7 @@
 //! P2: a read gets the outcome of a flight that was in the air at some moment of its call; a landed flight is never
 //! joined.
 
-use crate::support::{Clock, Held, finish, line_up, until_waiting, within};
+use crate::support::{Clock, finish, hold, hold_call, line_up, until_waiting, within};
 use flight_group::{Error, Group, Role};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -12,15 +12,8 @@ fn p2_a_follower_gets_the_outcome_of_the_flight_it_found() {
     within(|| {
         let group: Group<String, String, String> = Group::new();
         for fails in [false, true] {
-            let leader = Held::start({
-                let group = group.clone();
-                move |stay| {
-                    group.call("k").run(|| {
-                        stay();
-                        if fails { Err("no".to_owned()) } else { Ok("yes".to_owned()) }
-                    })
-                }
-            });
+            let end = move || if fails { Err("no".to_owned()) } else { Ok("yes".to_owned()) };
+            let leader = hold_call(&group, "k".to_owned(), end);
             let followers = line_up(&group, "k".to_owned(), 5, |group, _| group.call("k").run(|| unreachable!()));
             let led = leader.release();
             for follower in followers {
@@ -115,15 +108,7 @@ fn p2_wait_follows_what_is_there_and_is_none_otherwise() {
     within(|| {
         let group: Group<u8, u32> = Group::new();
         assert_eq!(group.call(&1).wait(), None);
-        let leader = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.work(&1, || {
-                    stay();
-                    3
-                })
-            }
-        });
+        let leader = hold(&group, 1, || 3);
         assert_eq!(group.call(&2).wait(), None, "another key's flight is not this key's");
         assert_eq!(group.call(&1).fresh().wait(), None, "nothing is queued");
         let onlooker = {

@@ -1,7 +1,7 @@
 //! P3: a write, and a fresh read, gets the outcome of a flight whose closure started after the call arrived; a
 //! burst during one run costs one more.
 
-use crate::support::{Alone, Clock, Held, finish, line_up, until_waiting, within};
+use crate::support::{Alone, Clock, Held, finish, hold, line_up, until_waiting, within};
 use flight_group::{Group, Role, WriteGroup};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -11,15 +11,7 @@ use std::thread::spawn;
 fn p3_a_write_is_not_covered_by_a_run_that_had_started() {
     within(|| {
         let group: WriteGroup<u8, u32> = WriteGroup::new();
-        let first = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.write(&1, || {
-                    stay();
-                    1
-                })
-            }
-        });
+        let first = hold(&group, 1, || 1);
         let second = line_up(&group, 1, 1, |group, _| group.call(&1).run(|| Ok(2)));
         assert_eq!(first.release(), 1);
         let landing = second.into_iter().map(finish).next().unwrap().unwrap();
@@ -32,15 +24,7 @@ fn p3_a_write_is_not_covered_by_a_run_that_had_started() {
 fn p3_a_fresh_read_is_not_served_by_a_flight_that_had_started() {
     within(|| {
         let group: Group<u8, u32> = Group::new();
-        let old = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.work(&1, || {
-                    stay();
-                    1
-                })
-            }
-        });
+        let old = hold(&group, 1, || 1);
         let fresh = line_up(&group, 1, 3, |group, i| group.call(&1).fresh().run(|| Ok(10 + i as u32)));
         let plain = {
             let group = group.clone();

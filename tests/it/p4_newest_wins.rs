@@ -1,28 +1,18 @@
 //! P4: of the closures whose callers are still waiting at promotion the newest runs, the others are dropped unrun;
 //! a superseded caller returns when the run that covers it has landed, never earlier.
 
-use crate::support::{AGES, Clock, Held, SOON, finish, line_up, until, until_waiting, within};
+use crate::support::{AGES, Clock, Held, SOON, finish, hold, line_up, until, until_waiting, within};
 use flight_group::{Error, Group, Role, WriteGroup};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread::spawn;
-
-fn hold(group: &WriteGroup<u8, usize>) -> Held<usize> {
-    let group = group.clone();
-    Held::start(move |stay| {
-        group.write(&1, || {
-            stay();
-            1000
-        })
-    })
-}
 
 #[test]
 fn p4_the_newest_of_those_waiting_runs() {
     within(|| {
         for n in 1..8 {
             let group: WriteGroup<u8, usize> = WriteGroup::new();
-            let first = hold(&group);
+            let first = hold(&group, 1, || 1000);
             let queued = line_up(&group, 1, n, |group, i| group.call(&1).run(|| Ok(i)).unwrap());
             first.release();
             for (i, caller) in queued.into_iter().enumerate() {
@@ -42,7 +32,7 @@ fn p4_a_spawned_call_can_be_the_newest_and_can_be_superseded() {
     within(|| {
         for spawned_last in [true, false] {
             let group: WriteGroup<u8, usize> = WriteGroup::new();
-            let first = hold(&group);
+            let first = hold(&group, 1, || 1000);
             let earlier = group.call(&1).spawn(|| Ok(0));
             until_waiting(&group, &1, 1);
             let blocked = {
@@ -72,7 +62,7 @@ fn p4_who_has_timed_out_is_not_counted() {
     within(|| {
         for (impatient, expected) in [(2, 1), (1, 2), (0, 2)] {
             let group: WriteGroup<u8, usize> = WriteGroup::new();
-            let first = hold(&group);
+            let first = hold(&group, 1, || 1000);
             // All three stand in line before the impatient one's time is up, or it is already gone: both are fine.
             let callers: Vec<_> = (0..3)
                 .map(|i| {
@@ -108,7 +98,7 @@ fn p4_a_superseded_caller_returns_after_the_run_that_covers_it() {
         let group: WriteGroup<u8, usize> = WriteGroup::new();
         let clock = Arc::new(Clock::default());
         let ended = Arc::new(AtomicU64::new(0));
-        let first = hold(&group);
+        let first = hold(&group, 1, || 1000);
         let returned = clock.clone();
         let superseded = line_up(&group, 1, 3, move |group, i| {
             let value = group.write(&1, || i);
@@ -144,15 +134,7 @@ fn p4_the_newest_fresh_read_runs() {
     within(|| {
         for forget in [false, true] {
             let group: Group<u8, usize> = Group::new();
-            let old = Held::start({
-                let group = group.clone();
-                move |stay| {
-                    group.work(&1, || {
-                        stay();
-                        1000
-                    })
-                }
-            });
+            let old = hold(&group, 1, || 1000);
             let fresh = line_up(&group, 1, 4, |group, i| group.call(&1).fresh().run(|| Ok(i)).unwrap());
             if forget {
                 assert!(group.forget(&1));

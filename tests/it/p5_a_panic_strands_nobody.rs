@@ -1,7 +1,7 @@
 //! P5: whatever panics, no waiter hangs, the key works afterwards, and no other key is touched. (Panics in keys,
 //! values, errors and observers: bombs.rs and observer.rs.)
 
-use crate::support::{Held, finish, line_up, message, panic_of, until_waiting, within};
+use crate::support::{finish, hold, line_up, message, panic_of, try_hold, until_waiting, within};
 use flight_group::{Error, Group, WriteGroup};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::thread::spawn;
@@ -14,15 +14,7 @@ struct Own(u64);
 fn p5_the_leader_unwinds_with_its_own_payload_and_followers_are_told() {
     within(|| {
         let group: Group<u8, u32> = Group::new();
-        let leader = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.try_work(&1, || {
-                    stay();
-                    panic!("row {} is gone", 12)
-                })
-            }
-        });
+        let leader = try_hold(&group, 1, move || panic!("row {} is gone", 12));
         let followers = line_up(&group, 1, 30, |group, _| group.try_work(&1, || Ok(1)));
         let payload = leader.release_caught().unwrap_err();
         assert_eq!(message(&*payload), "row 12 is gone");
@@ -61,15 +53,7 @@ fn p5_any_payload_arrives_whole_at_the_leader() {
 fn p5_followers_of_infallible_verbs_panic_with_the_words_of_the_error() {
     within(|| {
         let group: Group<u8, u32> = Group::new();
-        let leader = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.work(&1, || {
-                    stay();
-                    panic_any(Own(1))
-                })
-            }
-        });
+        let leader = hold(&group, 1, || panic_any(Own(1)));
         let followers = line_up(&group, 1, 2, |group, _| panic_of(|| group.work(&1, || 1)).0);
         assert_eq!(leader.release_caught().unwrap_err().downcast_ref(), Some(&Own(1)));
         for follower in followers {
@@ -83,15 +67,7 @@ fn p5_followers_of_infallible_verbs_panic_with_the_words_of_the_error() {
 fn p5_callers_queued_behind_a_panicking_run_are_not_touched() {
     within(|| {
         let group: WriteGroup<u8, u32> = WriteGroup::new();
-        let first = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.write(&1, || {
-                    stay();
-                    panic!("first")
-                })
-            }
-        });
+        let first = hold(&group, 1, || panic!("first"));
         let queued = line_up(&group, 1, 3, |group, i| group.try_write(&1, || Ok(i as u32)));
         assert_eq!(message(&*first.release_caught().unwrap_err()), "first");
         assert!(queued.into_iter().all(|caller| finish(caller) == Ok(2)));
@@ -102,15 +78,7 @@ fn p5_callers_queued_behind_a_panicking_run_are_not_touched() {
 fn p5_a_promoted_run_that_panics_fails_those_it_covers() {
     within(|| {
         let group: WriteGroup<u8, u32> = WriteGroup::new();
-        let first = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.write(&1, || {
-                    stay();
-                    1
-                })
-            }
-        });
+        let first = hold(&group, 1, || 1);
         let covered = line_up(&group, 1, 2, |group, _| group.try_write(&1, || Ok(2)));
         let receiver = group.call(&1).spawn(|| Ok(3));
         let newest = {
@@ -159,15 +127,7 @@ fn p5_a_spawned_panic_arrives_at_every_receiver() {
 fn p5_other_keys_are_not_touched() {
     within(|| {
         let group: Group<u8, u32> = Group::builder().shards(1).build();
-        let other = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.work(&2, || {
-                    stay();
-                    2
-                })
-            }
-        });
+        let other = hold(&group, 2, || 2);
         let follower = line_up(&group, 2, 1, |group, _| group.work(&2, || 0));
         for _ in 0..20 {
             let _ = catch_unwind(AssertUnwindSafe(|| group.work(&1, || resume_unwind(Box::new(())))));

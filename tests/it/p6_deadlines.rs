@@ -1,7 +1,7 @@
 //! P6: a follower's wait ends at its deadline and disturbs no one else; an outcome that is there wins; the work is
 //! never interrupted; zero means do not wait, `Duration::MAX` means for ever.
 
-use crate::support::{AGES, Canary, Gate, Held, SOON, finish, line_up, until, until_waiting, within};
+use crate::support::{AGES, Canary, Gate, SOON, finish, hold, line_up, until, until_waiting, within};
 use flight_group::{Error, EventKind, Group, Role, WriteGroup};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -9,31 +9,11 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread::spawn;
 use std::time::{Duration, Instant};
 
-fn hold_read(group: &Group<u8, u32>) -> Held<u32> {
-    let group = group.clone();
-    Held::start(move |stay| {
-        group.work(&1, || {
-            stay();
-            7
-        })
-    })
-}
-
-fn hold_write(group: &WriteGroup<u8, u32>) -> Held<u32> {
-    let group = group.clone();
-    Held::start(move |stay| {
-        group.write(&1, || {
-            stay();
-            7
-        })
-    })
-}
-
 #[test]
 fn p6_a_followers_wait_ends_and_disturbs_no_one() {
     within(|| {
         let group: Group<u8, u32> = Group::new();
-        let leader = hold_read(&group);
+        let leader = hold(&group, 1, || 7);
         let patient = line_up(&group, 1, 2, |group, _| group.call(&1).timeout(AGES).run(|| Ok(0)));
         let (canary, gone) = Canary::new();
         let began = Instant::now();
@@ -72,7 +52,7 @@ fn p6_zero_and_the_past_do_not_wait() {
         assert_eq!(writes.call(&1).deadline(past).run(|| Ok(1)).unwrap().role, Role::Leader);
         assert_eq!(reads.call(&1).timeout(Duration::ZERO).wait(), None);
         assert_eq!(writes.call(&1).timeout(Duration::ZERO).wait(), None);
-        let (reading, writing) = (hold_read(&reads), hold_write(&writes));
+        let (reading, writing) = (hold(&reads, 1, || 7), hold(&writes, 1, || 7));
         assert_eq!(reads.call(&1).timeout(Duration::ZERO).run(|| Ok(1)), Err(Error::TimedOut));
         assert_eq!(reads.call(&1).deadline(past).run(|| Ok(1)), Err(Error::TimedOut));
         assert_eq!(reads.call(&1).fresh().timeout(Duration::ZERO).run(|| Ok(1)), Err(Error::TimedOut));
@@ -93,7 +73,7 @@ fn p6_max_is_for_ever() {
     within(|| {
         let reads: Group<u8, u32> = Group::new();
         let writes: WriteGroup<u8, u32> = WriteGroup::new();
-        let (reading, writing) = (hold_read(&reads), hold_write(&writes));
+        let (reading, writing) = (hold(&reads, 1, || 7), hold(&writes, 1, || 7));
         let readers = line_up(&reads, 1, 2, |group, i| {
             let call = group.call(&1);
             if i == 0 {
@@ -116,7 +96,7 @@ fn p6_timeout_and_deadline_replace_each_other() {
     within(|| {
         let reads: Group<u8, u32> = Group::new();
         let writes: WriteGroup<u8, u32> = WriteGroup::new();
-        let (reading, writing) = (hold_read(&reads), hold_write(&writes));
+        let (reading, writing) = (hold(&reads, 1, || 7), hold(&writes, 1, || 7));
         assert!(reads.call(&1).timeout(AGES).deadline(Instant::now()).run(|| Ok(1)).unwrap_err().is_timed_out());
         assert!(reads.call(&1).deadline(Instant::now() + AGES).timeout(SOON).run(|| Ok(1)).unwrap_err().is_timed_out());
         assert!(writes.call(&1).timeout(AGES).deadline(Instant::now()).run(|| Ok(1)).unwrap_err().is_timed_out());
@@ -131,7 +111,7 @@ fn p6_timeout_and_deadline_replace_each_other() {
 fn p6_a_queued_write_that_times_out_is_not_run() {
     within(|| {
         let group: WriteGroup<u8, u32> = WriteGroup::new();
-        let first = hold_write(&group);
+        let first = hold(&group, 1, || 7);
         let (canary, gone) = Canary::new();
         let result = group.call(&1).timeout(SOON).run(move || {
             let _canary = canary;
@@ -152,7 +132,7 @@ fn p6_a_promoted_captain_leads_even_if_its_deadline_passes() {
     within(|| {
         for round in 0..60 {
             let group: WriteGroup<u8, u32> = WriteGroup::new();
-            let first = hold_write(&group);
+            let first = hold(&group, 1, || 7);
             let captain = {
                 let group = group.clone();
                 spawn(move || {
@@ -188,7 +168,7 @@ fn p6_a_promoted_captain_leads_even_if_its_deadline_passes() {
 fn p6_a_queued_flight_that_everybody_left_is_dissolved() {
     within(|| {
         let group: WriteGroup<u8, u32> = WriteGroup::new();
-        let first = hold_write(&group);
+        let first = hold(&group, 1, || 7);
         let hasty = {
             let group = group.clone();
             spawn(move || group.call(&1).timeout(Duration::from_secs(1)).run(|| Ok(2)))
@@ -207,7 +187,7 @@ fn p6_a_queued_flight_that_everybody_left_is_dissolved() {
         assert_eq!(group.stats().led, 1);
 
         let reads: Group<u8, u32> = Group::new();
-        let old = hold_read(&reads);
+        let old = hold(&reads, 1, || 7);
         let hasty = {
             let reads = reads.clone();
             spawn(move || reads.call(&1).fresh().timeout(Duration::from_secs(1)).run(|| Ok(2)))
@@ -229,7 +209,7 @@ fn p6_a_queued_flight_that_everybody_left_is_dissolved() {
 fn p6_callers_come_and_go_behind_a_stuck_write() {
     within(|| {
         let group: WriteGroup<u8, u32> = WriteGroup::new();
-        let stuck = hold_write(&group);
+        let stuck = hold(&group, 1, || 7);
         let patient = line_up(&group, 1, 1, |group, _| group.write(&1, || 8));
         let hasty: Vec<_> = (0..4)
             .map(|_| {
@@ -257,15 +237,7 @@ fn p6_an_outcome_or_a_timeout_never_neither() {
     within(|| {
         for round in 0..100u64 {
             let group: Group<u8, u64> = Group::new();
-            let leader = {
-                let group = group.clone();
-                Held::start(move |stay| {
-                    group.work(&1, || {
-                        stay();
-                        round
-                    })
-                })
-            };
+            let leader = hold(&group, 1, move || round);
             let patient = line_up(&group, 1, 1, |group, _| group.work(&1, || 2000));
             let hasty: Vec<_> = (0..3)
                 .map(|i| {
@@ -304,7 +276,7 @@ fn p6_an_outcome_that_is_there_wins_over_a_deadline_that_has_passed() {
             })
             .build();
         for queued in [false, true] {
-            let leader = hold_read(&group);
+            let leader = hold(&group, 1, || 7);
             let pause = Gate::new();
             let late = {
                 let (group, pause) = (group.clone(), pause.clone());

@@ -1,7 +1,7 @@
 //! P7: a call that would wait for itself, directly or through a chain of flights, is refused at once and told why;
 //! and no call is refused that would not.
 
-use crate::support::{AGES, Gate, Held, Place, SOON, finish, line_up, panic_of, until, until_waiting, within};
+use crate::support::{AGES, Gate, Held, Place, SOON, finish, hold, line_up, panic_of, until, until_waiting, within};
 use flight_group::{Deadlock, Error, Group, Landing, WriteGroup};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -232,15 +232,7 @@ static LATER: std::sync::Mutex<Vec<std::thread::JoinHandle<u32>>> = std::sync::M
 fn p7_a_circle_through_a_promoted_captain() {
     within(|| {
         let group: WriteGroup<u8, u32> = WriteGroup::new();
-        let first = {
-            let group = group.clone();
-            Held::start(move |stay| {
-                group.write(&1, || {
-                    stay();
-                    1
-                })
-            })
-        };
+        let first = hold(&group, 1, || 1);
         // The superseded one runs key 2 and is aboard the queued flight of key 1 …
         let superseded = {
             let group = group.clone();
@@ -367,15 +359,7 @@ fn p7_no_alarm_where_another_wait_ends_by_itself() {
 fn p7_no_alarm_for_a_chain_that_ends() {
     within(|| {
         let group: Group<u8, u32> = Group::new();
-        let end = {
-            let group = group.clone();
-            Held::start(move |stay| {
-                group.work(&0, || {
-                    stay();
-                    1
-                })
-            })
-        };
+        let end = hold(&group, 0, || 1);
         let links: Vec<_> = (1..10)
             .map(|key| {
                 let own = group.clone();

@@ -1,27 +1,17 @@
 //! Defects of other crates and packages that must be impossible here, one test each, named after its owner.
 
-use crate::support::{Alone, Held, finish, line_up, message, until, until_waiting, within};
+use crate::support::{Alone, Held, finish, hold, line_up, message, until, until_waiting, within};
 use flight_group::{Error, Group, Role, WriteGroup};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{park, spawn};
-
-fn hold_panicking(group: &Group<u8, u32>) -> Held<u32> {
-    let group = group.clone();
-    Held::start(move |stay| {
-        group.work(&1, || {
-            stay();
-            panic!("the leader's")
-        })
-    })
-}
 
 /// go-zero: followers of a leader that panicked get a nil value and no error.
 #[test]
 fn p5_not_go_zeros_false_success_after_a_panic() {
     within(|| {
         let group: Group<u8, u32> = Group::new();
-        let leader = hold_panicking(&group);
+        let leader = hold(&group, 1, || panic!("the leader's"));
         let followers = line_up(&group, 1, 5, |group, _| group.try_work(&1, || Ok(1)));
         assert_eq!(message(&*leader.release_caught().unwrap_err()), "the leader's");
         for follower in followers {
@@ -36,7 +26,7 @@ fn p5_not_groupcaches_and_singleflights_hang_after_a_panic() {
     within(|| {
         let group: Group<u8, u32> = Group::new();
         for _ in 0..3 {
-            let leader = hold_panicking(&group);
+            let leader = hold(&group, 1, || panic!("the leader's"));
             let followers = line_up(&group, 1, 3, |group, _| group.call(&1).run(|| Ok(1)));
             assert!(leader.release_caught().is_err());
             assert!(followers.into_iter().all(|follower| finish(follower).unwrap_err().is_panicked()));
@@ -121,15 +111,7 @@ fn p7_not_the_peers_hang_on_a_two_thread_cycle() {
 fn p10_not_x_syncs_forgotten_flight_that_removes_its_successor() {
     within(|| {
         let group: Group<u8, u32> = Group::new();
-        let hold = |value| {
-            let group = group.clone();
-            Held::start(move |stay| {
-                group.work(&1, || {
-                    stay();
-                    value
-                })
-            })
-        };
+        let hold = |value| hold(&group, 1, move || value);
         let first = hold(1);
         group.forget(&1);
         let second = hold(2);
@@ -272,15 +254,7 @@ fn p1_not_singleflights_and_cacheds_keys_that_wait_for_each_other() {
 fn p12_not_quick_caches_eaten_unpark_token() {
     within(|| {
         let group: Group<u8, u32> = Group::new();
-        let leader = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.work(&1, || {
-                    stay();
-                    1
-                })
-            }
-        });
+        let leader = hold(&group, 1, || 1);
         let waiter = line_up(&group, 1, 1, |group, _| {
             group.work(&1, || 2);
             park(); // the token given below, while this thread waited, is still there

@@ -1,6 +1,6 @@
 //! What the tests of go-zero's `syncx.SingleFlight` and `syncx.LockedCalls` assert, in our own words.
 
-use crate::support::{Alone, Held, finish, line_up, within};
+use crate::support::{Alone, Held, finish, hold_call, line_up, within};
 use flight_group::{Error, Group, Role, WriteGroup};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,15 +22,7 @@ fn a_lone_call_returns_value_or_error() {
 fn of_ten_callers_one_is_told_that_it_did_the_work() {
     within(|| {
         let group: Group<String, String> = Group::new();
-        let first = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.call("key").run(|| {
-                    stay();
-                    Ok("bar".to_owned())
-                })
-            }
-        });
+        let first = hold_call(&group, "key".to_owned(), || Ok("bar".to_owned()));
         let others = line_up(&group, "key".to_owned(), 9, |group, _| group.call("key").run(|| Ok("own".to_owned())));
         let landings: Vec<_> =
             [first.release()].into_iter().chain(others.into_iter().map(finish)).map(Result::unwrap).collect();

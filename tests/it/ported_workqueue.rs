@@ -2,7 +2,7 @@
 //! an item that is added while it is being processed is processed once more, after that, however often it was
 //! added. In our own words; its shutdown has no counterpart in a group without workers.
 
-use crate::support::{Alone, Held, finish, line_up, until_waiting, within};
+use crate::support::{Alone, Held, finish, hold, line_up, until_waiting, within};
 use flight_group::WriteGroup;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -68,15 +68,7 @@ static RECEIVER: std::sync::Mutex<Option<Receiver>> = std::sync::Mutex::new(None
 fn adding_a_pending_item_does_not_add_a_run() {
     within(|| {
         let group: WriteGroup<&str, usize> = WriteGroup::new();
-        let hold = |key: &'static str| {
-            let group = group.clone();
-            Held::start(move |stay| {
-                group.write(&key, || {
-                    stay();
-                    0
-                })
-            })
-        };
+        let hold = |key: &'static str| hold(&group, key, || 0);
         let (foo, bar) = (hold("foo"), hold("bar"));
         assert_eq!(group.in_flight(), 2);
         let more_foo = line_up(&group, "foo", 5, |group, i| group.write(&"foo", || i + 1));
@@ -94,15 +86,7 @@ fn adding_a_pending_item_does_not_add_a_run() {
 fn waiting_for_an_item_waits_for_its_pending_run() {
     within(|| {
         let group: WriteGroup<&str, u32> = WriteGroup::new();
-        let first = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.write(&"foo", || {
-                    stay();
-                    1
-                })
-            }
-        });
+        let first = hold(&group, "foo", || 1);
         let (second, entered) = Held::begin({
             let group = group.clone();
             move |stay| {

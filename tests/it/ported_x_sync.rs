@@ -1,7 +1,7 @@
 //! What the tests of Go's `golang.org/x/sync/singleflight` assert, in our own words. (Its tests around
 //! `runtime.Goexit` have no counterpart: a Rust thread ends by returning or unwinding.)
 
-use crate::support::{Gate, Held, finish, line_up, until_waiting, within};
+use crate::support::{Gate, Held, finish, hold, line_up, until_waiting, within};
 use flight_group::{Error, Group};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -61,15 +61,7 @@ fn duplicates_are_suppressed() {
 fn a_forgotten_flight_does_not_disturb_its_successor() {
     within(|| {
         let group: Group<String, u32> = Group::new();
-        let first = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.work("key", || {
-                    stay();
-                    1
-                })
-            }
-        });
+        let first = hold(&group, "key".to_owned(), || 1);
         group.forget("key");
         let unblock = Gate::new();
         let inside = unblock.clone();
@@ -102,15 +94,7 @@ fn a_spawned_call_delivers_through_its_receiver() {
 fn a_panic_reaches_every_caller() {
     within(|| {
         let group: Group<String, u32> = Group::new();
-        let leader = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.work("key", || {
-                    stay();
-                    panic!("invalid memory address or nil pointer dereference")
-                })
-            }
-        });
+        let leader = hold(&group, "key".to_owned(), || panic!("invalid memory address or nil pointer dereference"));
         let followers = line_up(&group, "key".to_owned(), 4, |group, _| group.work("key", || 0));
         assert!(leader.release_caught().is_err());
         for follower in followers {
@@ -132,15 +116,7 @@ fn a_panic_reaches_a_receiver() {
             matches!(receiver.recv().unwrap(), Err(Error::Panicked(panic)) if panic.message() == "Panicking in DoChan")
         );
 
-        let leader = Held::start({
-            let group = group.clone();
-            move |stay| {
-                group.work("", || {
-                    stay();
-                    panic!("Panicking in Do")
-                })
-            }
-        });
+        let leader = hold(&group, "".to_owned(), || panic!("Panicking in Do"));
         let receiver = group.call("").spawn(|| panic!("unexpectedly executed"));
         until_waiting(&group, &String::new(), 1);
         assert!(leader.release_caught().is_err());

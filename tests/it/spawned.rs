@@ -1,6 +1,6 @@
 //! Calls that do not block, and the executors that run them.
 
-use crate::support::{Gate, Held, finish, until_waiting, within};
+use crate::support::{Gate, finish, hold, until_waiting, within};
 use flight_group::{Error, Group, Job, Role, WriteGroup};
 use std::sync::{Arc, Mutex};
 use std::thread::spawn;
@@ -236,15 +236,7 @@ fn a_dropped_receiver_cancels_nothing() {
 
         let writes: WriteGroup<u8, u32> = WriteGroup::new();
         let ran = Gate::new();
-        let first = {
-            let writes = writes.clone();
-            Held::start(move |stay| {
-                writes.write(&1, || {
-                    stay();
-                    1
-                })
-            })
-        };
+        let first = hold(&writes, 1, || 1);
         let inside = ran.clone();
         drop(writes.call(&1).spawn(move || {
             inside.open();

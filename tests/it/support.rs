@@ -1,11 +1,13 @@
 //! What the tests share: nobody sleeps in hope, and nobody hangs for longer than seconds.
 //!
 //! A test that has to be somewhere waits for it to be so ([`until`]), every test that could hang runs under a
-//! watchdog ([`within`]), and closures stay in the air exactly as long as the test says ([`Held`]).
+//! watchdog ([`within`]), and closures stay in the air exactly as long as the test says
+//! ([`hold`], and [`Held`] where more is to happen in them).
 
-use flight_group::{Group, WriteGroup};
+use flight_group::{Error, Group, Landing, WriteGroup};
 use std::any::Any;
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -136,6 +138,104 @@ impl<T: Send + 'static> Held<T> {
     pub(crate) fn has_returned(&self) -> bool {
         self.thread.is_finished()
     }
+}
+
+/// The verbs of both groups, under one name.
+pub(crate) trait Verbs<K, V, E>: Clone + Send + 'static {
+    fn try_lead(&self, key: &K, work: impl FnOnce() -> Result<V, E>) -> Result<V, Error<E>>;
+    fn call_lead(&self, key: &K, work: impl FnOnce() -> Result<V, E>) -> Result<Landing<V>, Error<E>>;
+}
+
+/// Those without an error.
+pub(crate) trait PlainVerbs<K, V>: Clone + Send + 'static {
+    fn lead(&self, key: &K, work: impl FnOnce() -> V) -> V;
+}
+
+macro_rules! verbs {
+    ($group:ident, $plain:ident, $try:ident) => {
+        impl<K, V, E, S> Verbs<K, V, E> for $group<K, V, E, S>
+        where
+            K: Hash + Eq + Clone + Send + 'static,
+            V: Clone + Send + Sync + 'static,
+            E: Clone + Send + Sync + 'static,
+            S: BuildHasher + Send + Sync + 'static,
+        {
+            fn try_lead(&self, key: &K, work: impl FnOnce() -> Result<V, E>) -> Result<V, Error<E>> {
+                self.$try(key, work)
+            }
+            fn call_lead(&self, key: &K, work: impl FnOnce() -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
+                self.call(key).run(work)
+            }
+        }
+
+        impl<K, V, S> PlainVerbs<K, V> for $group<K, V, Infallible, S>
+        where
+            K: Hash + Eq + Clone + Send + 'static,
+            V: Clone + Send + Sync + 'static,
+            S: BuildHasher + Send + Sync + 'static,
+        {
+            fn lead(&self, key: &K, work: impl FnOnce() -> V) -> V {
+                self.$plain(key, work)
+            }
+        }
+    };
+}
+verbs!(Group, work, try_work);
+verbs!(WriteGroup, write, try_write);
+
+/// A flight in the air, by `work` or `write`: its closure runs until it is released, and then ends with `end`.
+pub(crate) fn hold<K, V>(group: &impl PlainVerbs<K, V>, key: K, end: impl FnOnce() -> V + Send + 'static) -> Held<V>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+{
+    let group = group.clone();
+    Held::start(move |stay| {
+        group.lead(&key, || {
+            stay();
+            end()
+        })
+    })
+}
+
+/// As [`hold`], by `try_work` or `try_write`.
+pub(crate) fn try_hold<K, V, E>(
+    group: &impl Verbs<K, V, E>,
+    key: K,
+    end: impl FnOnce() -> Result<V, E> + Send + 'static,
+) -> Held<Result<V, Error<E>>>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    E: Send + 'static,
+{
+    let group = group.clone();
+    Held::start(move |stay| {
+        group.try_lead(&key, || {
+            stay();
+            end()
+        })
+    })
+}
+
+/// As [`hold`], by a call with options, which tells more.
+pub(crate) fn hold_call<K, V, E>(
+    group: &impl Verbs<K, V, E>,
+    key: K,
+    end: impl FnOnce() -> Result<V, E> + Send + 'static,
+) -> Held<Result<Landing<V>, Error<E>>>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+    E: Send + 'static,
+{
+    let group = group.clone();
+    Held::start(move |stay| {
+        group.call_lead(&key, || {
+            stay();
+            end()
+        })
+    })
 }
 
 /// What the tests need of both groups.

@@ -1,5 +1,6 @@
 //! `Batcher` under shuttle: every wait is a point where somebody may be lost, and every timeout is a coin toss.
 
+use crate::harness::explore_for;
 use flight_group::{Batcher, Error};
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use shuttle::sync::{Arc, Mutex};
@@ -8,12 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-const ITERATIONS: usize = 4_000;
-const DEPTH: usize = 4;
-
-fn check(scenario: impl Fn() + Send + Sync + Clone + 'static) {
-    shuttle::check_random(scenario.clone(), ITERATIONS);
-    shuttle::check_pct(scenario, ITERATIONS, DEPTH);
+fn check(scenario: impl Fn() + Send + Sync + 'static) {
+    explore_for(3, scenario);
 }
 
 #[derive(Clone, Copy)]

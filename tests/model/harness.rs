@@ -1,20 +1,25 @@
 //! How a scenario is explored, and what every scenario asks of the closures it runs.
 
-use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
+use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
 use shuttle::{Config, MaxSteps, Runner};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-/// Random schedules, then PCT with 2, 3 and 4 preemptions. `FLIGHT_GROUP_MODEL_ROUNDS` multiplies the numbers.
+/// Random schedules, then PCT with 2, 3 and 4 preemptions. `FLIGHT_GROUP_MODEL_ROUNDS` multiplies the numbers;
+/// `FLIGHT_GROUP_REPLAY` is a schedule to run instead, that of a run that failed.
 pub(crate) fn explore(scenario: impl Fn() + Send + Sync + 'static) {
     explore_for(1, scenario);
 }
 
 /// The same, for scenarios whose dangerous moment is a narrow one: `patience` times as many schedules.
 pub(crate) fn explore_for(patience: usize, scenario: impl Fn() + Send + Sync + 'static) {
+    let scenario = Arc::new(scenario);
+    if let Ok(schedule) = std::env::var("FLIGHT_GROUP_REPLAY") {
+        // As a failing run printed it; it fits this one scenario, and code that has not changed.
+        return run(ReplayScheduler::new_from_encoded(&schedule), scenario);
+    }
     let factor: usize = std::env::var("FLIGHT_GROUP_MODEL_ROUNDS").ok().map_or(1, |n| n.parse().expect("a number"));
     let rounds = patience * factor;
-    let scenario = Arc::new(scenario);
     run(RandomScheduler::new(1500 * rounds), scenario.clone());
     for preemptions in 2..=4 {
         run(PctScheduler::new(preemptions, 500 * rounds), scenario.clone());

@@ -7,7 +7,7 @@
 //! `RUSTFLAGS="--cfg flight_group_loom" cargo test --release --test model`: every schedule, and the memory model,
 //! of the two or three smallest.
 //!
-//! A failing run prints its schedule; `shuttle::replay` runs it again.
+//! A failing run prints its schedule; with `FLIGHT_GROUP_REPLAY` and that schedule, the same test runs it again.
 #![cfg(any(flight_group_shuttle, flight_group_loom))]
 
 #[cfg(flight_group_loom)]

@@ -51,8 +51,12 @@ fn main() -> ExitCode {
         plans.retain(|plan| args.only.iter().any(|only| plan.id.contains(only)));
     }
     let out = args.out.unwrap_or_else(|| Path::new(REPOSITORY).join("target"));
-    match run(plans, depth, &out) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(plans, depth, &out, args.marks) {
+        Ok(missed) if missed == 0 || !args.strict => ExitCode::SUCCESS,
+        Ok(missed) => {
+            eprintln!("flight-group-peers: {missed} marks missed");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("flight-group-peers: {}: {error}", out.display());
             ExitCode::FAILURE
@@ -79,11 +83,13 @@ fn plans(depth: Depth, trace: &Arc<Vec<u64>>, trace_name: &str) -> Vec<Planned> 
     plans.extend(workloads::fan_out::plans(depth));
     plans.extend(workloads::writes::plans(depth));
     plans.extend(workloads::memory::plans(depth));
+    plans.extend(workloads::companions::plans(depth));
     plans.extend(workloads::replay::plans(depth, trace, trace_name));
     plans
 }
 
-fn run(plans: Vec<Planned>, depth: Depth, out: &Path) -> std::io::Result<()> {
+/// Returns how many marks were missed.
+fn run(plans: Vec<Planned>, depth: Depth, out: &Path, only_marks: bool) -> std::io::Result<usize> {
     std::fs::create_dir_all(out)?;
     let total = plans.iter().map(|plan| plan.steps as f64 * plan.seconds).sum();
     let mut progress = progress::Progress::new(total);
@@ -94,7 +100,9 @@ fn run(plans: Vec<Planned>, depth: Depth, out: &Path) -> std::io::Result<()> {
         let measured = (plan.build)().run(&mut progress);
         progress.clear();
         let table = report::workload(&measured);
-        writeln!(std::io::stdout(), "{table}")?;
+        if !only_marks {
+            writeln!(std::io::stdout(), "{table}")?;
+        }
         tables.push_str(&table);
         tables.push('\n');
         all.push(measured);
@@ -112,5 +120,5 @@ fn run(plans: Vec<Planned>, depth: Depth, out: &Path) -> std::io::Result<()> {
         std::fs::write(&path, text)?;
         println!("written: {}", path.canonicalize()?.display());
     }
-    Ok(())
+    Ok(report::missed(&all))
 }

@@ -55,7 +55,7 @@ pub enum Bound {
     AtLeast(f64),
 }
 
-/// What the performance issue asks: a value, or its ratio to another, within a bound.
+/// What is asked of the crate: a value, or its ratio to another, within a bound.
 pub struct Mark {
     pub text: &'static str,
     pub value: Value,
@@ -82,6 +82,8 @@ pub struct Verdict {
     pub text: &'static str,
     pub found: Spread,
     pub met: bool,
+    /// How far beyond the bound, as a share of it; negative where there is room.
+    pub beyond: f64,
     pub is_ratio: bool,
 }
 
@@ -147,11 +149,11 @@ impl Measured {
                 Spread::of(&values.iter().zip(&over).map(|(value, over)| value / over).collect::<Vec<_>>())
             }
         };
-        let met = match mark.bound {
-            Bound::AtMost(bound) => found.median <= bound,
-            Bound::AtLeast(bound) => found.median >= bound,
+        let (met, beyond) = match mark.bound {
+            Bound::AtMost(bound) => (found.median <= bound, found.median / bound - 1.0),
+            Bound::AtLeast(bound) => (found.median >= bound, 1.0 - found.median / bound),
         };
-        Verdict { text: mark.text, found, met, is_ratio: mark.over.is_some() }
+        Verdict { text: mark.text, found, met, beyond, is_ratio: mark.over.is_some() }
     }
 }
 

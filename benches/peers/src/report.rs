@@ -71,10 +71,22 @@ fn has_ratio(measured: &Measured, metric: usize) -> bool {
     measured.rounds > 1 && metric < 3 && measured.spread(measured.reference, metric).median > 0.0
 }
 
+/// "met", or by how much it was missed.
+fn word(verdict: &Verdict) -> String {
+    match verdict.beyond {
+        _ if verdict.met => "met".to_owned(),
+        beyond if beyond.is_finite() => format!("**missed** by {:.0} %", (beyond * 100.0).max(1.0)),
+        _ => "**missed**".to_owned(), // there is no share of a bound of nought
+    }
+}
+
 fn line(verdict: &Verdict) -> String {
-    let word = if verdict.met { "met" } else { "**missed**" };
     let times = if verdict.is_ratio { " x" } else { "" };
-    format!("{word}: {}: {}{times}", verdict.text, spread(verdict.found))
+    format!("{}: {}: {}{times}", word(verdict), verdict.text, spread(verdict.found))
+}
+
+pub fn missed(all: &[Measured]) -> usize {
+    all.iter().flat_map(|measured| &measured.verdicts).filter(|verdict| !verdict.met).count()
 }
 
 /// All marks in one table: what a reader looks at first.
@@ -83,10 +95,11 @@ pub fn marks(all: &[Measured]) -> String {
     for measured in all {
         for verdict in &measured.verdicts {
             let times = if verdict.is_ratio { " x" } else { "" };
-            let word = if verdict.met { "met" } else { "**missed**" };
-            let _ =
-                writeln!(text, "| {} | {} | {}{times} | {word} |", measured.title, verdict.text, spread(verdict.found));
+            let (title, found) = (&measured.title, spread(verdict.found));
+            let _ = writeln!(text, "| {title} | {} | {found}{times} | {} |", verdict.text, word(verdict));
         }
     }
+    let marks = all.iter().map(|measured| measured.verdicts.len()).sum::<usize>();
+    let _ = writeln!(text, "\n{} of {marks} marks met.", marks - missed(all));
     text
 }

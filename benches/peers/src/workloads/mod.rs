@@ -1,5 +1,6 @@
 //! What is measured.
 
+pub mod companions;
 pub mod distinct;
 pub mod fan_out;
 pub mod hot;
