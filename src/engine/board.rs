@@ -2,12 +2,12 @@
 
 use crate::engine::Engine;
 use crate::engine::config::{Patience, Rule};
+use crate::engine::deadlock::{NOBODY, thread_number};
 use crate::engine::detach::Promotion;
 use crate::engine::flight::{Flight, Place};
 use crate::engine::seat::Seat;
 use crate::engine::spawned::Passenger;
 use crate::engine::table::{Flights, Shard, Slot};
-use crate::engine::wait_for::{NOBODY, thread_number};
 use crate::sync::{Arc, Duration, Instant, MutexGuard};
 use std::borrow::Borrow;
 use std::hash::BuildHasher;

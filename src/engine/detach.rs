@@ -6,11 +6,11 @@
 
 use crate::engine::Engine;
 use crate::engine::board::Flying;
+use crate::engine::deadlock::NOBODY;
 use crate::engine::flight::{Captain, Flight};
 use crate::engine::seat::Seat;
 use crate::engine::spawned::Passenger;
 use crate::engine::table::{Flights, Many, Slot};
-use crate::engine::wait_for::NOBODY;
 use crate::observer::EventKind;
 use crate::sync::{Arc, test_delay};
 use std::borrow::Borrow;

@@ -15,10 +15,10 @@
 //! slept, or was about to time out.
 
 use crate::engine::config::Rule;
+use crate::engine::deadlock::{NOBODY, Node};
 use crate::engine::gates::{Gate, Gates};
 use crate::engine::seat::{Queue, Seat, Seated};
 use crate::engine::spawned::Passenger;
-use crate::engine::wait_for::{FlightHead, NOBODY};
 use crate::error::{Error, Panic};
 use crate::landing::{Landing, Role};
 use crate::report::Trace;
@@ -92,7 +92,7 @@ impl<V: Clone, E: Clone> Landed<V, E> {
 }
 
 pub(crate) struct Flight<V, E> {
-    pub(crate) head: Arc<FlightHead>,
+    pub(crate) head: Arc<Node>,
     /// When the first follower came, or when the flight was promoted: its age where nobody reads the clock at
     /// each start.
     pub(crate) since: OnceCell<Instant>,
@@ -128,7 +128,7 @@ pub(crate) enum Captain<V, E> {
 }
 
 impl<V, E> Flight<V, E> {
-    pub(crate) fn new(head: Arc<FlightHead>) -> Arc<Self> {
+    pub(crate) fn new(head: Arc<Node>) -> Arc<Self> {
         Arc::new(Self {
             head,
             since: OnceCell::new(),
@@ -142,7 +142,7 @@ impl<V, E> Flight<V, E> {
 
     /// Memory for a flight, to be [`numbered`](Self::numbered) when it is clear that it is needed.
     pub(super) fn unnumbered(group: Option<Arc<str>>, rule: Rule) -> Arc<Self> {
-        let flight = Self::new(FlightHead::new(0, group, NOBODY));
+        let flight = Self::new(Node::new(0, group, NOBODY));
         if rule == Rule::Join {
             let _ = flight.since.set(Instant::now()); // a queued one starts when it is promoted
         }
@@ -220,7 +220,7 @@ impl<V, E> Flight<V, E> {
 
     /// Publishes the outcome, by move: from here on whoever looks finds it.
     pub(crate) fn publish(&self, landed: Landed<V, E>) {
-        self.head.set_landed();
+        self.head.set_ended();
         let first = self.landed.set(landed).is_ok();
         debug_assert!(first, "a flight lands once");
     }

@@ -2,12 +2,12 @@
 
 use crate::engine::board::{Boarded, Boarder, Existing, Flying};
 use crate::engine::config::{Patience, Rule};
+use crate::engine::deadlock::EdgeGuard;
 use crate::engine::detach::TakenOver;
 use crate::engine::flight::{Flight, Landed, Outcome, Place};
 use crate::engine::land::Unfinished;
 use crate::engine::seat::Seated;
 use crate::engine::table::Flights;
-use crate::engine::wait_for::Waiting;
 use crate::engine::{Engine, Turn};
 use crate::error::{Deadlock, Error};
 use crate::landing::{Landing, Role};
@@ -83,7 +83,7 @@ impl<'e, K, V, E, S> Aboard<'e, K, V, E, S> {
         if self.flight.landed().is_some() {
             return Ok(Seated::Landed); // no wait, and so no edge
         }
-        let _waiting = Waiting::begin(&self.flight.head, until.is_some())?;
+        let _waiting = EdgeGuard::begin(&self.flight.head, until.is_some())?;
         test_delay();
         Ok(match self.place.as_ref().expect("it has not left") {
             Place::Seat(seat) => self.flight.wait_in(seat, until),

@@ -14,13 +14,14 @@
 //!
 //! `board.rs` is the way in, `follow.rs` the wait, `land.rs` the way out, `detach.rs` the side exits, `spawned.rs`
 //! the same for calls that do not block, `many.rs` for several keys at once. `flight.rs` knows nothing of keys, `table.rs` nothing of waiting,
-//! `wait_for.rs` nothing of types.
+//! `deadlock.rs` nothing of types.
 //!
 //! Locks are taken in one order: a shard's, then that of detached flights or of one flight's crowd, then a seat's.
 //! User code runs under none of them, except `K::eq` and a new leader's `to_owned` under the shard's.
 
 mod board;
 mod config;
+pub(crate) mod deadlock;
 mod detach;
 pub(crate) mod flight;
 mod follow;
@@ -31,7 +32,6 @@ pub(crate) mod panics;
 pub(crate) mod seat;
 mod spawned;
 mod table;
-pub(crate) mod wait_for;
 
 pub(crate) use board::Existing;
 use board::Flying;

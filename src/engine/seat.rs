@@ -10,7 +10,7 @@
 //! queue it is (`Crowd`); the small mutex around each seat's links is there because the compiler cannot know
 //! that, and is never contended.
 
-use crate::engine::wait_for::thread_number;
+use crate::engine::deadlock::thread_number;
 use crate::sync::{Arc, Instant, Monitor, Mutex, per_thread};
 use std::cell::Cell;
 

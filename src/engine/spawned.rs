@@ -4,9 +4,9 @@
 use crate::engine::Engine;
 use crate::engine::board::{Boarded, Boarder, Flying};
 use crate::engine::config::Rule;
+use crate::engine::deadlock::thread_number;
 use crate::engine::flight::{Flight, Landed, Outcome};
 use crate::engine::panics::{caught, describe, drop_quietly};
-use crate::engine::wait_for::thread_number;
 use crate::error::Error;
 use crate::landing::{Landing, Role};
 use crate::observer::EventKind;

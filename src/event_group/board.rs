@@ -2,9 +2,9 @@
 //! leads it.
 
 use crate::engine::Patience;
+use crate::engine::deadlock::EdgeGuard;
 use crate::engine::flight::{Flight, Landed, Outcome};
 use crate::engine::seat::{Seat, Seated};
-use crate::engine::wait_for::Waiting;
 use crate::error::{Deadlock, Error};
 use crate::event_group::clock::Captain;
 use crate::event_group::slots::{Added, Coming, Kept, Load, State, Wakes};
@@ -191,7 +191,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Aboard<'_, K, T, V, E> {
                     let captain = Captain { seat: &self.seat, flight: &self.flight };
                     self.shared.clock.wait(&captain, due, deadline)
                 }
-                Look::Follow => match Waiting::begin(&self.flight.head, deadline.is_some()) {
+                Look::Follow => match EdgeGuard::begin(&self.flight.head, deadline.is_some()) {
                     Err(circle) => return self.leave(Ended::Deadlock(circle)),
                     Ok(_waiting) => {
                         test_delay();

@@ -17,9 +17,9 @@
 //! a look at a counter, and with one lock the agenda, the crew and the table can be right together. No user code
 //! runs under it but `K::eq`, before anything is changed.
 
+use crate::engine::deadlock::{NOBODY, Node, thread_number};
 use crate::engine::flight::{Captain, Flight};
 use crate::engine::seat::Seat;
-use crate::engine::wait_for::{FlightHead, NOBODY, thread_number};
 use crate::event_group::clock::later;
 use crate::event_group::crew::Crew;
 use crate::event_group::stats::EventStats;
@@ -208,7 +208,7 @@ impl<K, T, V, E> State<K, T, V, E> {
         let leader = slot.air.as_ref().map_or(NOBODY, |air| air.leader);
         let before = slot.due(&rules.timing);
         let batch = slot.pending.get_or_insert_with(|| Batch {
-            flight: Flight::new(FlightHead::new(ticket, rules.name.clone(), leader)),
+            flight: Flight::new(Node::new(ticket, rules.name.clone(), leader)),
             entries: VecDeque::new(),
             wanted,
             captain: None,
@@ -343,7 +343,7 @@ impl<K, T, V, E> Slot<K, T, V, E> {
     pub(super) fn in_the_air(&mut self, group: &Option<Arc<str>>) -> Option<Arc<Flight<V, E>>> {
         let air = self.air.as_mut()?;
         let (id, leader) = (air.id, air.leader);
-        let make = || Flight::new(FlightHead::new(id, group.clone(), leader));
+        let make = || Flight::new(Node::new(id, group.clone(), leader));
         Some(air.flight.get_or_insert_with(make).clone())
     }
 

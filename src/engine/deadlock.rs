@@ -46,7 +46,7 @@ fn next_thread_number() -> u64 {
 }
 
 /// What everybody may know of a flight without knowing its types.
-pub(crate) struct FlightHead {
+pub(crate) struct Node {
     pub(crate) id: u64,
     group: Option<Arc<str>>,
     /// Only in groups with `debug_keys`; set before the first edge to this flight is entered.
@@ -56,7 +56,7 @@ pub(crate) struct FlightHead {
     landed: AtomicBool,
 }
 
-impl FlightHead {
+impl Node {
     pub(crate) fn new(id: u64, group: Option<Arc<str>>, leader: u64) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -83,11 +83,11 @@ impl FlightHead {
     /// Release is enough. What may not happen is that a walk takes a landed flight for one in the air *and* sees
     /// its leader waiting anew. The leader's new edge is entered after the landing, under a stripe's lock; the
     /// second walk looks at the flight after the first one held that lock and saw that edge.
-    pub(crate) fn set_landed(&self) {
+    pub(crate) fn set_ended(&self) {
         self.landed.store(true, Release);
     }
 
-    fn has_landed(&self) -> bool {
+    fn has_ended(&self) -> bool {
         self.landed.load(Acquire)
     }
 
@@ -101,7 +101,7 @@ impl FlightHead {
 
 struct Edge {
     from: u64,
-    to: Arc<FlightHead>,
+    to: Arc<Node>,
     /// Tells this wait from the same thread's next wait for the same flight.
     wait: u64,
     ends_by_itself: bool,
@@ -149,17 +149,17 @@ fn stripe(thread: u64) -> &'static Mutex<Edges> {
 }
 
 /// The calling thread's edge; dropping it takes it out of the map.
-pub(crate) struct Waiting {
+pub(crate) struct EdgeGuard {
     thread: u64,
 }
 
-impl Waiting {
+impl EdgeGuard {
     /// Enters "the calling thread waits for `flight`", and refuses if that would close a circle.
     ///
     /// `ends_by_itself`: the wait has a deadline or a take-over. That spares *others* the alarm; the caller
     /// itself is told all the same, since a wait that can only time out is never what was meant.
     #[cold]
-    pub(crate) fn begin(flight: &Arc<FlightHead>, ends_by_itself: bool) -> Result<Self, Deadlock> {
+    pub(crate) fn begin(flight: &Arc<Node>, ends_by_itself: bool) -> Result<Self, Deadlock> {
         let me = thread_number();
         {
             let (to, thread) = (flight.clone(), current_thread());
@@ -179,7 +179,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for EdgeGuard {
     fn drop(&mut self) {
         let edge = stripe(self.thread).lock().remove(self.thread);
         drop(edge); // after the lock: it may hold the last reference to a flight's head
@@ -188,26 +188,26 @@ impl Drop for Waiting {
 
 /// Whether the flight's end depends on no wait at all, as far as one look tells. It only spares the walk, which
 /// would find the same.
-fn runs_on(flight: &FlightHead, me: u64) -> bool {
+fn runs_on(flight: &Node, me: u64) -> bool {
     let leader = flight.waits_for.load(SeqCst);
     leader == NOBODY || (leader != me && stripe(leader).lock().of(leader).is_none())
 }
 
 /// A flight on the way round, the thread it waits for, and that thread's wait for the next flight.
 struct Step {
-    flight: Arc<FlightHead>,
+    flight: Arc<Node>,
     leader: u64,
     wait: u64,
     thread: Thread,
 }
 
 /// Follows the chain from `first`; `Some` if it comes back to `me`.
-fn walk(first: &Arc<FlightHead>, me: u64) -> Option<Vec<Step>> {
+fn walk(first: &Arc<Node>, me: u64) -> Option<Vec<Step>> {
     let mut steps: Vec<Step> = Vec::new();
     let mut flight = first.clone();
     loop {
         let leader = flight.waits_for.load(SeqCst);
-        if flight.has_landed() || leader == NOBODY || steps.iter().any(|step| step.leader == leader) {
+        if flight.has_ended() || leader == NOBODY || steps.iter().any(|step| step.leader == leader) {
             // Coming back to anybody else is their circle, not ours; a captain just promoted, whose own edge
             // still leads to the flight it is about to run, looks the same and is no circle at all.
             return None;
@@ -257,8 +257,8 @@ mod tests {
 
     #[test]
     fn p7_a_circle_counts_only_if_it_is_found_twice() {
-        let (flight, another) = (FlightHead::new(1, None, 7), FlightHead::new(1, None, 7));
-        let step = |flight: &Arc<FlightHead>, leader, wait| {
+        let (flight, another) = (Node::new(1, None, 7), Node::new(1, None, 7));
+        let step = |flight: &Arc<Node>, leader, wait| {
             let (flight, thread) = (flight.clone(), current_thread());
             Step { flight, leader, wait, thread }
         };
@@ -273,10 +273,10 @@ mod tests {
 
     #[test]
     fn p7_every_wait_has_a_number_of_its_own_and_leaves_no_edge() {
-        let (flight, me) = (FlightHead::new(1, None, NOBODY), thread_number());
+        let (flight, me) = (Node::new(1, None, NOBODY), thread_number());
         let number = || stripe(me).lock().of(me).map(|edge| edge.wait);
         let wait = || {
-            let waiting = Waiting::begin(&flight, false).unwrap();
+            let waiting = EdgeGuard::begin(&flight, false).unwrap();
             let number = number();
             drop(waiting);
             number.expect("entered before the wait")
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn p7_nothing_is_walked_where_the_leader_waits_for_nobody() {
         let (me, leader) = (thread_number(), next_thread_number());
-        let led_by = |thread| FlightHead::new(1, None, thread);
+        let led_by = |thread| Node::new(1, None, thread);
         assert!(runs_on(&led_by(NOBODY), me) && runs_on(&led_by(leader), me));
         assert!(!runs_on(&led_by(me), me));
         let edge = Edge { from: leader, to: led_by(NOBODY), wait: 1, ends_by_itself: false, thread: current_thread() };
