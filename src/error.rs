@@ -1,5 +1,6 @@
 //! Why a call got no value.
 
+use crate::site::{Kind, Site};
 use std::fmt;
 use std::sync::Arc;
 
@@ -244,16 +245,37 @@ impl std::error::Error for Deadlock {}
 /// One flight in a [`Deadlock`], and the thread that runs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hop {
-    pub(crate) group: Option<Arc<str>>,
-    pub(crate) flight: u64,
-    pub(crate) key: Option<Arc<str>>,
-    pub(crate) thread: Arc<str>,
+    site: Site,
+    flight: u64,
+    key: Option<Arc<str>>,
+    thread: Arc<str>,
 }
 
 impl Hop {
+    /// The flight with this number, in this group, run by this thread, without a key.
+    pub fn new(site: Site, flight: u64, thread: impl Into<Arc<str>>) -> Self {
+        Self { site, flight, key: None, thread: thread.into() }
+    }
+
+    /// The same hop with the key that the flight is for, as its `Debug` shows it.
+    #[must_use = "it returns the hop with the key"]
+    pub fn keyed(self, key: impl Into<Arc<str>>) -> Self {
+        Self { key: Some(key.into()), ..self }
+    }
+
+    /// The group that the flight belongs to.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// The kind of that group.
+    pub fn kind(&self) -> Kind {
+        self.site.kind()
+    }
+
     /// The group's [`name`](crate::GroupBuilder::name), if it was given one.
     pub fn group(&self) -> Option<&str> {
-        self.group.as_deref()
+        self.site.name()
     }
 
     /// The flight's number, unique in its group.
@@ -274,13 +296,10 @@ impl Hop {
 
 impl fmt::Display for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "flight {}", self.flight)?;
+        write!(f, "{} {}", self.kind().awaited(), self.flight)?;
         if let Some(key) = &self.key {
             write!(f, " of key {key}")?;
         }
-        if let Some(group) = &self.group {
-            write!(f, " in group {group:?}")?; // quoted and escaped: it ends up in logs
-        }
-        write!(f, " on {}", self.thread)
+        write!(f, " in {} on {}", self.site, self.thread)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::engine::config::{Patience, Rule};
-use crate::engine::deadlock::{NOBODY, thread_number};
+use crate::engine::deadlock::{NOBODY, runner};
 use crate::engine::detach::Promotion;
 use crate::engine::flight::{Flight, Place};
 use crate::engine::seat::Seat;
@@ -87,7 +87,7 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
         }
         let key = key.to_owned(); // may panic: nothing has been changed yet
         let id = Flights::<K, V, E>::next_id(&mut guard.numbers, self.shards, hash);
-        guard.table.push(Slot::new(hash, key, id, thread_number(), started));
+        guard.table.push(Slot::new(hash, key, id, runner(), started));
         Ok(id)
     }
 
@@ -152,7 +152,7 @@ impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
         let flying = Flying { hash: slot.hash(), id: slot.id };
         match boarder.passenger.take() {
             None => {
-                slot.set_leader(thread_number());
+                slot.set_leader(runner());
                 Boarded::Lead(flying)
             }
             Some(passenger) => {

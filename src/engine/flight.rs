@@ -15,13 +15,14 @@
 //! slept, or was about to time out.
 
 use crate::engine::config::Rule;
-use crate::engine::deadlock::{NOBODY, Node};
+use crate::engine::deadlock::{Ender, NOBODY, Node};
 use crate::engine::gates::{Gate, Gates};
 use crate::engine::seat::{Queue, Seat, Seated};
 use crate::engine::spawned::Passenger;
 use crate::error::{Error, Panic};
 use crate::landing::{Landing, Role};
 use crate::report::Trace;
+use crate::site::Kind;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::sync::{Arc, Instant, Mutex, OnceCell};
 
@@ -142,7 +143,7 @@ impl<V, E> Flight<V, E> {
 
     /// Memory for a flight, to be [`numbered`](Self::numbered) when it is clear that it is needed.
     pub(super) fn unnumbered(group: Option<Arc<str>>, rule: Rule) -> Arc<Self> {
-        let flight = Self::new(Node::new(0, group, NOBODY));
+        let flight = Self::new(Node::new(0, Kind::Group, group, Ender::Thread(NOBODY)));
         if rule == Rule::Join {
             let _ = flight.since.set(Instant::now()); // a queued one starts when it is promoted
         }

@@ -4,7 +4,7 @@
 use crate::engine::Engine;
 use crate::engine::board::{Boarded, Boarder, Flying};
 use crate::engine::config::Rule;
-use crate::engine::deadlock::thread_number;
+use crate::engine::deadlock::runner;
 use crate::engine::flight::{Flight, Landed, Outcome};
 use crate::engine::panics::{caught, describe, drop_quietly};
 use crate::error::Error;
@@ -323,7 +323,7 @@ fn land_own<V: Clone, E: Clone>(flight: &Flight<V, E>, sender: &Sender<Delivery<
 impl<K, V, E, S> Engine<K, V, E, S> {
     /// The job has been started: from now on its flight's waiters wait for the calling thread.
     fn boarding_complete(&self, flying: Flying, flight: &Flight<V, E>) {
-        let me = thread_number();
+        let me = runner();
         flight.head.set_leader(me);
         let mut flights = self.shard(flying.hash).lock();
         if let Some(slot) = flights.by_id(flying.hash, flying.id) {

@@ -17,12 +17,13 @@
 //! a look at a counter, and with one lock the agenda, the crew and the table can be right together. No user code
 //! runs under it but `K::eq`, before anything is changed.
 
-use crate::engine::deadlock::{NOBODY, Node, thread_number};
+use crate::engine::deadlock::{Ender, NOBODY, Node, runner};
 use crate::engine::flight::{Captain, Flight};
 use crate::engine::seat::Seat;
 use crate::event_group::clock::later;
 use crate::event_group::crew::Crew;
 use crate::event_group::stats::EventStats;
+use crate::site::Kind;
 use crate::sync::{Arc, Duration, Instant};
 use hashbrown::HashTable;
 use std::borrow::Borrow;
@@ -208,7 +209,7 @@ impl<K, T, V, E> State<K, T, V, E> {
         let leader = slot.air.as_ref().map_or(NOBODY, |air| air.leader);
         let before = slot.due(&rules.timing);
         let batch = slot.pending.get_or_insert_with(|| Batch {
-            flight: Flight::new(Node::new(ticket, rules.name.clone(), leader)),
+            flight: Flight::new(Node::new(ticket, Kind::EventGroup, rules.name.clone(), Ender::Thread(leader))),
             entries: VecDeque::new(),
             wanted,
             captain: None,
@@ -332,10 +333,10 @@ impl<K, T, V, E> Slot<K, T, V, E> {
             flight.queue(&captain); // somebody was quicker: it follows
         }
         let id = flight.head.id;
-        flight.head.set_leader(thread_number());
+        flight.head.set_leader(runner());
         self.rests_until = timing.min_interval.map(|interval| later(now, interval));
         let flight = (flight.followers() > 0).then_some(flight);
-        self.air = Some(Air { id, leader: thread_number(), flight });
+        self.air = Some(Air { id, leader: runner(), flight });
         Load { hash: self.hash, id, key: self.key.clone(), entries }
     }
 
@@ -343,7 +344,7 @@ impl<K, T, V, E> Slot<K, T, V, E> {
     pub(super) fn in_the_air(&mut self, group: &Option<Arc<str>>) -> Option<Arc<Flight<V, E>>> {
         let air = self.air.as_mut()?;
         let (id, leader) = (air.id, air.leader);
-        let make = || Flight::new(Node::new(id, group.clone(), leader));
+        let make = || Flight::new(Node::new(id, Kind::EventGroup, group.clone(), Ender::Thread(leader)));
         Some(air.flight.get_or_insert_with(make).clone())
     }
 
