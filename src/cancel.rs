@@ -2,6 +2,7 @@
 
 use crate::engine::panics::drop_quietly;
 use crate::sync::{self, Arc, Condvar, Duration, Instant, Mutex, OnceCell};
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -82,20 +83,33 @@ struct Node {
 
 #[derive(Default)]
 struct Listeners {
-    list: Vec<Listener>,
-    /// Once so many are listed the dead are swept out: a long-lived parent of short-lived children stays small.
+    children: Vec<Weak<Node>>,
+    /// Once there are so many children the dead are swept out: a long-lived parent of short-lived ones stays small.
     sweep_at: usize,
-}
-
-enum Listener {
-    Child(Weak<Node>),
-    Caller(Weak<dyn Wake>),
+    /// Ordered by registration; a tree, because it gives its memory back as it shrinks.
+    callers: BTreeMap<u64, Arc<dyn Wake>>,
+    registered: u64,
 }
 
 /// A blocked caller of this crate that a cancel should wake.
 pub(crate) trait Wake: Send + Sync {
-    /// Called once, with no lock of the token held.
+    /// Called once at most for each registration, with no lock of the token held. It may come a little after the
+    /// registration was dropped, if the cancel was on its way by then.
     fn wake(&self);
+}
+
+/// As long as it lives, a cancel wakes the caller it was made for; dropping it leaves nothing behind.
+#[must_use = "a registration that is dropped wakes nobody"]
+pub(crate) struct Registration<'t> {
+    token: &'t CancelToken,
+    number: u64,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        let caller = self.token.node.listeners.lock().callers.remove(&self.number);
+        drop(caller); // after the lock: it may be the last handle
+    }
 }
 
 impl CancelToken {
@@ -137,25 +151,32 @@ impl CancelToken {
     #[must_use = "a child nobody holds tells nobody"]
     pub fn child(&self) -> Self {
         let child = Self::with_parent(Some(Arc::clone(&self.node)));
-        self.listen(Listener::Child(Arc::downgrade(&child.node)));
+        let mut listeners = self.node.listeners.lock();
+        if let Some(cancelled) = self.node.cancelled.get() {
+            drop(listeners);
+            let _ = child.node.publish(cancelled); // born cancelled: nobody can be waiting for it
+        } else {
+            listeners.add_child(Arc::downgrade(&child.node));
+        }
         child
     }
 
-    /// Wakes `caller` once this token is cancelled, at once if it is already.
-    pub(crate) fn wake_on_cancel(&self, caller: &Arc<impl Wake + 'static>) {
-        let caller: Arc<dyn Wake> = Arc::clone(caller) as _;
-        self.listen(Listener::Caller(Arc::downgrade(&caller)));
-    }
-
-    fn listen(&self, listener: Listener) {
+    /// Wakes `caller` when this token is cancelled; at once, on this thread, if it is already.
+    ///
+    /// Costs no thread, and nobody polls. Look at the token after this and before sleeping: a cancel either is there
+    /// by then, or will wake.
+    pub(crate) fn on_cancel(&self, caller: Arc<dyn Wake>) -> Registration<'_> {
         let mut listeners = self.node.listeners.lock();
-        // Under the lock: a cancel either has published its cause, or will find this listener in the list.
-        if let Some(cancelled) = self.node.cancelled.get() {
+        listeners.registered += 1;
+        let number = listeners.registered;
+        // Under the lock: a cancel either has published its cause, or will find this caller in the list.
+        if self.is_cancelled() {
             drop(listeners);
-            pass_on(cancelled, vec![listener]);
+            caller.wake();
         } else {
-            listeners.add(listener);
+            listeners.callers.insert(number, caller);
         }
+        Registration { token: self, number }
     }
 
     /// Cancels this token and its children, and wakes all who wait for them. Does not wait for anybody.
@@ -261,57 +282,43 @@ impl CancelToken {
 
 impl Node {
     /// Cancels this node alone: its listeners, to be told, or `None` if it was cancelled before.
-    fn publish(&self, cancelled: &Cancelled) -> Option<Vec<Listener>> {
+    fn publish(&self, cancelled: &Cancelled) -> Option<Listeners> {
         // Outside the lock, as is whatever `set` hands back: the cause is the user's.
         let cancelled = cancelled.clone();
-        let mut listeners = self.listeners.lock();
+        let mut held = self.listeners.lock();
         let refused = self.cancelled.set(cancelled);
-        let list = std::mem::take(&mut listeners.list);
-        drop(listeners);
+        let listeners = std::mem::take(&mut *held);
+        drop(held);
         refused.ok()?;
         self.wake.notify_all();
-        Some(list)
+        Some(listeners)
     }
 }
 
 /// Tells the listeners, and theirs in turn: a loop, so that the deepest family cannot exhaust the stack.
-fn pass_on(cancelled: &Cancelled, mut listeners: Vec<Listener>) {
-    while let Some(listener) = listeners.pop() {
+fn pass_on(cancelled: &Cancelled, listeners: Listeners) {
+    let mut to_tell = vec![listeners];
+    while let Some(listeners) = to_tell.pop() {
         // Our handle may turn out to be the last one; what goes with it is not this thread's to panic about.
-        match listener {
-            Listener::Child(child) => {
-                if let Some(child) = child.upgrade() {
-                    listeners.extend(child.publish(cancelled).into_iter().flatten());
-                    drop_quietly(child);
-                }
-            }
-            Listener::Caller(caller) => {
-                if let Some(caller) = caller.upgrade() {
-                    caller.wake();
-                    drop_quietly(caller);
-                }
-            }
+        for caller in listeners.callers.into_values() {
+            caller.wake();
+            drop_quietly(caller);
+        }
+        for child in listeners.children.iter().filter_map(Weak::upgrade) {
+            to_tell.extend(child.publish(cancelled));
+            drop_quietly(child);
         }
     }
 }
 
 impl Listeners {
-    fn add(&mut self, listener: Listener) {
+    fn add_child(&mut self, child: Weak<Node>) {
         const FEW: usize = 8;
-        if self.list.len() >= self.sweep_at.max(FEW) {
-            self.list.retain(Listener::is_alive);
-            self.sweep_at = 2 * self.list.len();
+        if self.children.len() >= self.sweep_at.max(FEW) {
+            self.children.retain(|child| child.strong_count() > 0);
+            self.sweep_at = 2 * self.children.len();
         }
-        self.list.push(listener);
-    }
-}
-
-impl Listener {
-    fn is_alive(&self) -> bool {
-        match self {
-            Self::Child(child) => child.strong_count() > 0,
-            Self::Caller(caller) => caller.strong_count() > 0,
-        }
+        self.children.push(child);
     }
 }
 
@@ -344,7 +351,7 @@ impl fmt::Debug for CancelToken {
 /// The error of work that stopped because its [`CancelToken`] was cancelled.
 ///
 /// Made by [`CancelToken::check`] and the waits. It prints `cancelled: ` and the cause, and its
-/// [`source`](std::error::Error::source) is the cause.
+/// [`source`](std::error::Error::source) is the cause. Two of them are equal if they come from the same cancel.
 #[derive(Clone)]
 pub struct Cancelled {
     cause: Arc<dyn StdError + Send + Sync>,
@@ -361,6 +368,14 @@ impl Cancelled {
 impl UnwindSafe for Cancelled {}
 impl RefUnwindSafe for Cancelled {}
 
+impl PartialEq for Cancelled {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.cause, &other.cause)
+    }
+}
+
+impl Eq for Cancelled {}
+
 impl fmt::Debug for Cancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Cancelled").field(&self.cause).finish()
@@ -376,5 +391,60 @@ impl fmt::Display for Cancelled {
 impl StdError for Cancelled {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.cause)
+    }
+}
+
+#[cfg(all(test, not(any(flight_group_shuttle, flight_group_loom))))]
+mod tests {
+    use super::*;
+    use crate::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    /// Counts its wakes, and looks at the token as a waiter does: with no lock of the token held.
+    struct Caller {
+        token: CancelToken,
+        wakes: AtomicUsize,
+    }
+
+    impl Wake for Caller {
+        fn wake(&self) {
+            assert!(self.token.is_cancelled());
+            drop(self.token.child());
+            self.wakes.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn caller(token: &CancelToken) -> Arc<Caller> {
+        Arc::new(Caller { token: token.clone(), wakes: AtomicUsize::new(0) })
+    }
+
+    #[test]
+    fn p6_a_cancel_wakes_those_registered_once_and_no_others() {
+        let token = CancelToken::new();
+        let callers = [(); 4].map(|()| caller(&token));
+        let [first, second, third, late] = &callers;
+        let child = token.child();
+        let _first = token.on_cancel(first.clone());
+        drop(token.on_cancel(second.clone()));
+        let _third = child.on_cancel(third.clone());
+        assert!(token.cancel("now") && !token.cancel("again"));
+        drop(token.on_cancel(late.clone()));
+        assert_eq!(callers.each_ref().map(|caller| caller.wakes.load(SeqCst)), [1, 0, 1, 1]);
+    }
+
+    /// A token of a server's lifetime, and a wait for each request.
+    #[test]
+    fn p8_a_wait_that_is_over_leaves_nothing_in_the_token() {
+        let token = CancelToken::new();
+        let callers: Vec<_> = (0..1000).map(|_| caller(&token)).collect();
+        let mut waits: Vec<_> = callers.iter().map(|caller| token.on_cancel(caller.clone())).collect();
+        let listed = || token.node.listeners.lock().callers.len();
+        assert_eq!(listed(), 1000);
+        drop(waits.drain(1..)); // from the middle, too
+        assert_eq!(listed(), 1);
+        assert_eq!(callers.iter().map(Arc::strong_count).sum::<usize>(), 1001);
+        drop(waits);
+        assert_eq!(listed(), 0);
+        assert!(token.cancel("now"));
+        assert!(callers.iter().all(|caller| caller.wakes.load(SeqCst) == 0 && Arc::strong_count(caller) == 1));
     }
 }

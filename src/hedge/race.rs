@@ -87,9 +87,7 @@ where
     });
     let work = Arc::new(work);
     let caller = Caller { race: &race, plan };
-    if let Some(parent) = plan.parent {
-        parent.wake_on_cancel(&race);
-    }
+    let _wakes = plan.parent.map(|parent| parent.on_cancel(race.clone()));
 
     let mut timer = Timer { deadline: None, elapsed: false };
     loop {
