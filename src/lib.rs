@@ -99,6 +99,7 @@ mod report;
 mod site;
 mod stats;
 mod sync;
+mod threads;
 mod write_group;
 
 pub use batch::{BatchCall, BatchStats, Batcher, BatcherBuilder};
