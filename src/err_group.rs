@@ -1,16 +1,17 @@
 //! Tasks on scoped threads that fail together.
 
-mod crew;
 mod errors;
+mod tasks;
 
 pub use errors::Errors;
 
 use crate::cancel::CancelToken;
+use crate::engine::deadlock::Scope;
 use crate::engine::panics::{caught, drop_quietly, resume_unwind};
 use crate::sync::{self, Arc};
-use crew::{Admission, Crew, Verdict};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use tasks::{Admission, Task, Tasks, Verdict};
 
 /// Tasks on scoped threads that fail together: the first error is returned, the others are told to stop.
 ///
@@ -86,13 +87,33 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 /// assert_eq!(*payload.unwrap_err().downcast::<u8>().unwrap(), 42);
 /// ```
 ///
+/// # Deadlocks
+///
+/// The thread that opened the scope cannot leave it without its tasks. A task that calls a group for a flight which
+/// that thread leads, and led before it opened the scope, is therefore told
+/// [`Error::Deadlock`](crate::Error::Deadlock) at once. A flight that it leads inside the scope can be waited for.
+///
+/// ```
+/// use flight_group::{ErrGroup, Group};
+///
+/// let group: Group<u32, u32> = Group::new();
+/// group.work(&1, || {
+///     let outcome = ErrGroup::scope(|g| {
+///         g.spawn(|_| group.try_work(&1, || Ok(0)).map(drop));
+///     });
+///     assert!(outcome.unwrap_err().is_deadlock());
+///     7
+/// });
+/// ```
+///
 /// # Limits
 ///
-/// Nothing interrupts a task that does not look at its token: the scope waits for it. A task that waits for
-/// something only the scope's closure, or a task not yet admitted, could do waits for ever; no check sees that.
+/// Nothing interrupts a task that does not look at its token: the scope waits for it. A task that waits by other
+/// means (a channel, a mutex) for something that only the scope's closure, or a task not yet started, could do waits
+/// for ever; no check sees that.
 pub struct ErrGroup<'scope, 'env, E> {
     threads: &'scope sync::Scope<'scope, 'env>,
-    crew: Arc<Crew<'scope, E>>,
+    tasks: Arc<Tasks<'scope, E>>,
 }
 
 impl<E> ErrGroup<'static, 'static, E> {
@@ -146,13 +167,22 @@ impl<'scope, 'env, E: fmt::Display + Send + 'scope> ErrGroup<'scope, 'env, E> {
     /// Runs `task` on one of the group's threads, and returns whether it was admitted.
     ///
     /// Blocks while as many tasks as the [limit](ErrGroupBuilder::limit) allows are running, until one ends or the
-    /// group fails. Without a limit it does not block. `false` means that the group has failed: `task` is dropped
-    /// unrun, and counted as [skipped](Self::skipped). (An admitted task is skipped, too, when the group fails
-    /// before its thread gets to it.)
+    /// group fails. Without a limit it does not block.
     ///
-    /// Called by one of the group's own tasks while the group is full it does not block, which could be for ever:
-    /// it runs `task` itself, at once, in the calling task's place. The same happens where the system has no
-    /// thread to give.
+    /// `true`: the task runs, has run, or will run, unless the group fails before its turn. `false`: the group has
+    /// failed. Either way a task that does not run is dropped, and counted as [skipped](Self::skipped).
+    ///
+    /// Sometimes the task runs on the calling thread, before `spawn` returns:
+    ///
+    /// * One of the group's own tasks calls while the group is full. Waiting for a place could be for ever, because
+    ///   the place may be its own. The new task runs in the place of the calling one. If 16 tasks stand on this
+    ///   thread's stack already, each in the place of the one before it, it is put off until the last of them has
+    ///   returned. So a chain of tasks, each of which spawns the next, may be of any length.
+    /// * The system has no thread to give. The same bound counts.
+    /// * All places are held by tasks that wait, through this crate's calls, for the calling thread. The task then
+    ///   runs in one place more than the limit allows.
+    ///
+    /// So a task must not wait by other means, say a channel, for one that it has spawned into a full group.
     ///
     /// A cancel from elsewhere, by the [parent](ErrGroupBuilder::parent) or through [`token`](Self::token), skips
     /// nothing: tasks start, see it, and say with an error of their own that they did not do their work. A scope
@@ -179,21 +209,13 @@ impl<'scope, 'env, E: fmt::Display + Send + 'scope> ErrGroup<'scope, 'env, E> {
     /// assert_eq!(leaves.into_inner(), 64);
     /// ```
     pub fn spawn(&self, task: impl FnOnce(&CancelToken) -> Result<(), E> + Send + 'scope) -> bool {
-        match self.crew.admit(task) {
-            Admission::Queued => true,
-            Admission::NeedsThread => {
-                self.start_thread();
-                true
-            }
-            Admission::RunHere(task) => {
-                self.crew.run_here(task);
-                true
-            }
-            Admission::Skipped(task) => {
-                drop(task);
-                false
-            }
+        match self.tasks.admit() {
+            Admission::Admitted => self.start(Box::new(task)),
+            Admission::RunHere => self.tasks.run_here(Box::new(task)),
+            Admission::RunInPlace => self.tasks.run_in_place(Box::new(task)),
+            Admission::Skipped => return false,
         }
+        true
     }
 
     /// [`spawn`](Self::spawn) without blocking: gives `task` back where it could not be admitted at once.
@@ -227,17 +249,18 @@ impl<'scope, 'env, E: fmt::Display + Send + 'scope> ErrGroup<'scope, 'env, E> {
     where
         F: FnOnce(&CancelToken) -> Result<(), E> + Send + 'scope,
     {
-        if self.crew.try_admit(task)? {
-            self.start_thread();
-        }
+        self.start(Box::new(self.tasks.try_admit(task)?));
         Ok(())
     }
 
-    fn start_thread(&self) {
-        let crew = Arc::clone(&self.crew);
-        let started = sync::spawn_scoped(self.threads, "err-group".to_owned(), move || crew.work());
-        if started.is_err() {
-            self.crew.thread_is_missing();
+    /// A thread takes the task: one that is free, or a new one; this one if the system has none to give.
+    fn start(&self, task: Task<'scope, E>) {
+        let hire = || {
+            let tasks = Arc::clone(&self.tasks);
+            sync::spawn_scoped(self.threads, "err-group".to_owned(), move || tasks.work())
+        };
+        if let Err(task) = self.tasks.roster.execute(task, hire) {
+            self.tasks.run_here(task);
         }
     }
 
@@ -247,11 +270,15 @@ impl<'scope, 'env, E: fmt::Display + Send + 'scope> ErrGroup<'scope, 'env, E> {
     ///
     /// # Panics
     ///
-    /// When called by one of the group's own tasks, which would wait for itself.
+    /// When called by one of the group's own tasks, which would wait for itself; and with the words of a
+    /// [`Deadlock`](crate::Deadlock) when a task waits for a flight that the calling thread leads.
     #[track_caller]
     pub fn wait(&self) -> bool {
-        assert!(!self.crew.is_own_task(), "wait was called by one of the group's own tasks: it would wait for itself");
-        self.crew.wait()
+        assert!(!self.tasks.is_own_task(), "wait was called by one of the group's own tasks: it would wait for itself");
+        match self.tasks.wait() {
+            Ok(well) => well,
+            Err(deadlock) => panic!("{deadlock}"),
+        }
     }
 }
 
@@ -261,12 +288,12 @@ impl<E> ErrGroup<'_, '_, E> {
     /// Its cause is the first error's message, the panic's message (`the work panicked: ..`), the parent's cause,
     /// or `the scope of the error group has ended`.
     pub fn token(&self) -> &CancelToken {
-        self.crew.token()
+        self.tasks.token()
     }
 
     /// How many tasks were dropped unrun because another one had failed.
     pub fn skipped(&self) -> usize {
-        self.crew.skipped()
+        self.tasks.skipped()
     }
 }
 
@@ -277,7 +304,7 @@ impl<E> RefUnwindSafe for ErrGroup<'_, '_, E> {}
 /// Another handle to the same group, to be moved into its tasks.
 impl<E> Clone for ErrGroup<'_, '_, E> {
     fn clone(&self) -> Self {
-        Self { threads: self.threads, crew: Arc::clone(&self.crew) }
+        Self { threads: self.threads, tasks: Arc::clone(&self.tasks) }
     }
 }
 
@@ -358,11 +385,14 @@ impl ErrGroupBuilder {
         E: fmt::Display + Send + 'env,
     {
         let token = self.parent.map_or_else(CancelToken::new, |parent| parent.child());
+        let limit = self.limit.unwrap_or(usize::MAX);
         let (returned, mut verdict) = sync::scope(|threads| {
-            let crew = Arc::new(Crew::new(token, self.limit.unwrap_or(usize::MAX), self.keep_going, keep_all));
-            let group = ErrGroup { threads, crew };
-            let returned = caught(|| body(&group)).map_err(|payload| group.crew.panicked(payload)).ok();
-            (returned, group.crew.close())
+            let tasks = Arc::new(Tasks::new(next_scope(), token, limit, self.keep_going, keep_all));
+            let group = ErrGroup { threads, tasks };
+            // From here on this thread waits for the tasks, whatever it does first.
+            let _scope = Scope::open(&group.tasks.all);
+            let returned = caught(|| body(&group)).map_err(|payload| group.tasks.panicked(payload)).ok();
+            (returned, group.tasks.close())
         });
         // Only here, after the scope has joined its threads.
         if let Some(payload) = verdict.panic.take() {
@@ -371,6 +401,12 @@ impl ErrGroupBuilder {
         }
         (returned.expect("a body that returns nothing has panicked"), verdict)
     }
+}
+
+/// For reports: never given twice. Not the checkers' atomics, because it has to be unique and nothing else.
+fn next_scope() -> u64 {
+    static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
 }
 
 /// The settings of an [`ErrGroup`] whose every error is wanted, made by [`ErrGroupBuilder::all_errors`].

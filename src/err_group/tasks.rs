@@ -1,44 +1,61 @@
-//! The threads of one group and what they have still to do.
+//! The tasks of one group: which may run, which run where, and what became of them.
 //!
-//! One lock guards all of it. A task is *admitted* when a place under the limit is free: it then counts as running,
-//! waits in `queue` for a moment, and a thread, an idle one or a new one, takes it from there. The queue is thus
-//! never longer than the limit, and a thread that could not be started loses nothing. No lock is held while a
-//! task, an error or a payload of the user's is run, printed or dropped.
+//! A task is *admitted* when a place under the limit is free. It then counts as running, and a thread of the roster
+//! takes it. Where there is none, because the system has no thread to give, it runs on the calling thread. A task
+//! that one of the group's own tasks spawns into the full group runs in the place of that task, on its thread: at
+//! once, or, if too many are on that stack already, when the innermost of them has returned.
+//!
+//! One lock guards all of it, but for the roster's. No lock is held while a task, an error or a payload of the
+//! user's is run, printed or dropped.
 
 use super::NotSpawned;
 use crate::cancel::CancelToken;
+use crate::engine::deadlock::{EdgeGuard, Ender, NOBODY, Node, runner, thread_number};
 use crate::engine::panics::{Payload, caught, describe, drop_quietly};
-use crate::sync::{Condvar, Mutex, MutexGuard, test_delay};
-use std::cell::Cell;
-use std::collections::VecDeque;
+use crate::error::Deadlock;
+use crate::site::Kind;
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, test_delay};
+use crate::threads::Roster;
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub(super) type Task<'scope, E> = Box<dyn FnOnce(&CancelToken) -> Result<(), E> + Send + 'scope>;
 
-pub(super) struct Crew<'scope, E> {
+/// How many tasks may stand on one stack, each run in the place of the one before it.
+const DEPTH: usize = 16;
+
+pub(super) struct Tasks<'scope, E> {
     state: Mutex<State<'scope, E>>,
-    /// A task was queued, or the crew is closed: for idle threads.
-    work: Condvar,
     /// A place is free, or the group failed: for callers blocked in `admit` and `wait`.
     changed: Condvar,
+    pub(super) roster: Roster<Task<'scope, E>>,
     token: CancelToken,
     limit: usize,
     keep_going: bool,
     keep_all: bool,
+    /// Ends when all running tasks have.
+    pub(super) all: Arc<Node>,
+    /// Ends when any running task has.
+    place: Arc<Node>,
 }
 
 struct State<'scope, E> {
-    queue: VecDeque<Task<'scope, E>>,
     /// Tasks admitted and not yet ended, queued ones included.
     running: usize,
-    threads: usize,
-    /// Threads running a task. The others look at the queue before they sleep, or again once they wake.
-    busy: usize,
+    /// The threads that run tasks, by number.
+    stacks: BTreeMap<u64, Stack<'scope, E>>,
     /// Callers asleep on `changed`.
     blocked: usize,
     failed: bool,
-    closed: bool,
     verdict: Verdict<E>,
+}
+
+/// The tasks on one thread's stack.
+struct Stack<'scope, E> {
+    depth: usize,
+    /// To be run in the place of the innermost, when it has returned; the last first, so that a tree of tasks needs
+    /// room for a path and not for a whole generation.
+    deferred: Vec<Task<'scope, E>>,
 }
 
 /// What became of the tasks.
@@ -50,11 +67,15 @@ pub(super) struct Verdict<E> {
 }
 
 /// What is to be done with a task that was offered.
-pub(super) enum Admission<F> {
-    Queued,
-    NeedsThread,
-    RunHere(F),
-    Skipped(F),
+#[derive(Debug, PartialEq)]
+pub(super) enum Admission {
+    /// It has a place: a thread is to take it.
+    Admitted,
+    /// It has a place, and must be run on the calling thread.
+    RunHere,
+    /// It is to be run in the place of the task that spawned it.
+    RunInPlace,
+    Skipped,
 }
 
 /// How a task that had its turn ended.
@@ -62,141 +83,150 @@ enum Ended<E> {
     Done,
     /// With the message, for whoever is told to stop.
     Failed(E, String),
-    Panicked(Payload),
 }
 
-crate::sync::per_thread! {
-    /// The crew whose task this thread is running, by address: a crew outlives its tasks. 0: none.
-    static TASK_OF: Cell<usize> = Cell::new(0);
-}
-
-impl<'scope, E: fmt::Display + Send + 'scope> Crew<'scope, E> {
-    /// Blocks until `task` has a place, or will never have one.
-    pub(super) fn admit<F>(&self, task: F) -> Admission<F>
-    where
-        F: FnOnce(&CancelToken) -> Result<(), E> + Send + 'scope,
-    {
+impl<'scope, E: fmt::Display + Send + 'scope> Tasks<'scope, E> {
+    /// Blocks until there is a place for a task, or there will never be one.
+    pub(super) fn admit(&self) -> Admission {
         let mut state = self.state.lock();
         loop {
             if state.failed {
                 state.verdict.skipped += 1;
-                return Admission::Skipped(task);
+                return Admission::Skipped;
             }
             if state.running < self.limit {
-                return if self.enqueue(&mut state, Box::new(task)) {
-                    Admission::NeedsThread
-                } else {
-                    Admission::Queued
-                };
+                state.running += 1;
+                return Admission::Admitted;
             }
             // The place it would wait for may be its own.
-            if self.is_own_task() {
-                return Admission::RunHere(task);
+            if state.stacks.contains_key(&thread_number()) {
+                return Admission::RunInPlace;
             }
-            self.sleep(&mut state);
+            // Or that of a task that waits for this thread: one place more, on this thread, lets all of them go on.
+            if self.sleep(&mut state, &self.place).is_err() {
+                state.running += 1;
+                return Admission::RunHere;
+            }
         }
     }
 
-    /// As `admit`, but gives the task back instead of blocking. Whether a thread must be started for it.
-    pub(super) fn try_admit<F>(&self, task: F) -> Result<bool, NotSpawned<F>>
-    where
-        F: FnOnce(&CancelToken) -> Result<(), E> + Send + 'scope,
-    {
+    /// As `admit`, but gives the task back instead of blocking.
+    pub(super) fn try_admit<F>(&self, task: F) -> Result<F, NotSpawned<F>> {
         let mut state = self.state.lock();
         if state.failed {
             Err(NotSpawned::Failed(task))
         } else if state.running >= self.limit {
             Err(NotSpawned::Full(task))
         } else {
-            Ok(self.enqueue(&mut state, Box::new(task)))
+            state.running += 1;
+            Ok(task)
         }
     }
 
-    /// Whether a thread must be started, since none is free to take what was queued.
-    fn enqueue(&self, state: &mut State<'scope, E>, task: Task<'scope, E>) -> bool {
-        state.running += 1;
-        state.queue.push_back(task);
-        // Threads never outnumber the tasks that have places, and those the limit.
-        let uncovered = state.queue.len() > state.threads - state.busy;
-        if uncovered {
-            state.threads += 1;
-        } else {
-            self.work.notify_one();
-        }
-        uncovered
-    }
-
-    /// The life of one thread: task after task, until the crew is closed.
+    /// The life of one thread: task after task, until the scope ends.
     pub(super) fn work(&self) {
+        self.roster.work(|task| self.run_placed(task), || self.free_place());
+    }
+
+    /// Runs a task that has a place on the calling thread.
+    pub(super) fn run_here(&self, task: Task<'scope, E>) {
         let mut state = self.state.lock();
-        loop {
-            if let Some(task) = state.queue.pop_front() {
-                state.busy += 1;
-                self.turn(state, task);
-                state = self.state.lock();
-                // With the next look at the queue, so that nobody starts a thread in place of this one.
-                state.busy -= 1;
-                self.free_place(&mut state);
-            } else if state.closed {
-                return;
-            } else {
-                self.work.wait(&mut state);
+        if state.stacks.get(&thread_number()).is_some_and(|stack| stack.depth >= DEPTH) {
+            // It gives its place up, and waits for its turn in the place of the task that spawned it.
+            self.leave_place(&mut state);
+            drop(state);
+            return self.run_in_place(task);
+        }
+        drop(state);
+        self.run_placed(task);
+        self.free_place();
+    }
+
+    /// Runs a task in the place of the one that spawned it, which stands on this thread's stack.
+    pub(super) fn run_in_place(&self, task: Task<'scope, E>) {
+        let mut state = self.state.lock();
+        let stack = state.stacks.get_mut(&thread_number()).expect("one of the group's tasks runs on this thread");
+        if stack.depth >= DEPTH {
+            return stack.deferred.push(task);
+        }
+        drop(state);
+        self.take_turns(task);
+    }
+
+    /// Its place must be given up after it: once nothing runs the scope may end, and a failure must be known by then.
+    fn run_placed(&self, task: Task<'scope, E>) {
+        let me = Ender::Thread(runner());
+        self.all.change(|members| members.push(me.clone()));
+        self.place.change(|members| {
+            members.push(me);
+            self.count_free(members);
+        });
+        self.take_turns(task);
+        let me = runner();
+        self.all.change(|members| remove(members, me));
+        self.place.change(|members| {
+            remove(members, me);
+            self.count_free(members);
+        });
+    }
+
+    /// A place that is free, or is not yet run in, is a way on for whoever waits for one: nobody is in its way.
+    fn count_free(&self, members: &mut Vec<Ender>) {
+        remove(members, NOBODY);
+        if members.len() < self.limit {
+            members.push(Ender::Thread(NOBODY));
+        }
+    }
+
+    /// The task's turn, and then that of those that were put off until it has returned.
+    fn take_turns(&self, task: Task<'scope, E>) {
+        let me = thread_number();
+        let mut next = Some(task);
+        while let Some(task) = next {
+            let mut state = self.state.lock();
+            state.stacks.entry(me).or_default().depth += 1;
+            let skip = state.failed;
+            state.verdict.skipped += usize::from(skip);
+            drop(state);
+            test_delay();
+
+            // A group that has failed drops it unrun.
+            let ended = if skip { caught(|| drop(task)).map(|()| Ended::Done) } else { self.run(task) };
+            match ended {
+                Ok(Ended::Done) => {}
+                Ok(Ended::Failed(error, message)) => self.failed(error, message),
+                Err(payload) => self.panicked(payload),
+            }
+
+            let mut state = self.state.lock();
+            let stack = state.stacks.get_mut(&me).expect("entered above");
+            stack.depth -= 1;
+            next = stack.deferred.pop();
+            if stack.depth == 0 && next.is_none() {
+                state.stacks.remove(&me);
             }
         }
     }
 
-    /// Runs `task`, which has no place of its own, in the place of the task that spawned it.
-    pub(super) fn run_here(&self, task: impl FnOnce(&CancelToken) -> Result<(), E> + Send + 'scope) {
-        let state = self.state.lock();
-        self.turn(state, Box::new(task));
+    fn free_place(&self) {
+        self.leave_place(&mut self.state.lock());
     }
 
-    /// A thread that was asked for could not be started: runs one queued task on the caller's, if the others have
-    /// left one.
-    pub(super) fn thread_is_missing(&self) {
-        let mut state = self.state.lock();
-        state.threads -= 1;
-        if let Some(task) = state.queue.pop_back() {
-            self.turn(state, task);
-            self.free_place(&mut self.state.lock());
-        }
-    }
-
-    /// A task's turn: it is run, or dropped unrun in a group that has failed. Its place must be given up after it:
-    /// once nothing runs the scope may end, and a failure must be known by then.
-    fn turn(&self, mut state: MutexGuard<'_, State<'scope, E>>, task: Task<'scope, E>) {
-        let skip = state.failed;
-        state.verdict.skipped += usize::from(skip);
-        drop(state);
-        test_delay();
-
-        let ended =
-            if skip { caught(|| drop(task)).map_or_else(Ended::Panicked, |()| Ended::Done) } else { self.run(task) };
-        match ended {
-            Ended::Done => {}
-            Ended::Failed(error, message) => self.failed(error, message),
-            Ended::Panicked(payload) => self.panicked(payload),
-        }
-    }
-
-    fn free_place(&self, state: &mut State<'scope, E>) {
+    fn leave_place(&self, state: &mut State<'scope, E>) {
         state.running -= 1;
         if state.blocked > 0 {
             self.changed.notify_all();
         }
     }
 
-    fn run(&self, task: Task<'scope, E>) -> Ended<E> {
-        let outer = TASK_OF.with(|of| of.replace(self.address()));
-        let ended = caught(|| match task(&self.token) {
+    fn run(&self, task: Task<'scope, E>) -> Result<Ended<E>, Payload> {
+        caught(|| match task(&self.token) {
             Ok(()) => Ended::Done,
             Err(error) => {
                 let message = error.to_string();
                 Ended::Failed(error, message)
             }
-        });
-        TASK_OF.with(|of| of.set(outer));
-        ended.unwrap_or_else(Ended::Panicked)
+        })
     }
 
     fn failed(&self, error: E, message: String) {
@@ -217,46 +247,55 @@ impl<'scope, E: fmt::Display + Send + 'scope> Crew<'scope, E> {
         }
     }
 
-    /// Blocks until nothing runs: whether the group is well.
-    pub(super) fn wait(&self) -> bool {
+    /// Blocks until nothing runs: whether the group is well. Refuses if that would be for ever.
+    pub(super) fn wait(&self) -> Result<bool, Deadlock> {
         let mut state = self.state.lock();
         while state.running > 0 {
-            self.sleep(&mut state);
+            self.sleep(&mut state, &self.all)?;
         }
-        !state.failed && state.verdict.errors.is_empty()
+        Ok(!state.failed && state.verdict.errors.is_empty())
     }
 
     /// Blocks until nothing runs, and sends the threads home.
+    ///
+    /// It enters no edge: that this thread must wait here is known since the scope was opened.
     pub(super) fn close(&self) -> Verdict<E> {
-        self.wait();
-        self.token.cancel("the scope of the error group has ended");
         let mut state = self.state.lock();
-        state.closed = true;
-        self.work.notify_all();
-        std::mem::take(&mut state.verdict)
+        while state.running > 0 {
+            state.blocked += 1;
+            self.changed.wait(&mut state);
+            state.blocked -= 1;
+        }
+        drop(state);
+        self.token.cancel("the scope of the error group has ended");
+        self.roster.close();
+        std::mem::take(&mut self.state.lock().verdict)
     }
 }
 
-impl<'scope, E> Crew<'scope, E> {
-    pub(super) fn new(token: CancelToken, limit: usize, keep_going: bool, keep_all: bool) -> Self {
-        let state = State {
-            queue: VecDeque::new(),
-            running: 0,
-            threads: 0,
-            busy: 0,
-            blocked: 0,
-            failed: false,
-            closed: false,
-            verdict: Verdict::default(),
-        };
+fn remove(members: &mut Vec<Ender>, runner: u64) {
+    let place = members.iter().position(|member| matches!(member, Ender::Thread(other) if *other == runner));
+    if let Some(place) = place {
+        members.swap_remove(place);
+    }
+}
+
+impl<'scope, E> Tasks<'scope, E> {
+    /// `id` is the scope's number.
+    pub(super) fn new(id: u64, token: CancelToken, limit: usize, keep_going: bool, keep_all: bool) -> Self {
+        let state =
+            State { running: 0, stacks: BTreeMap::new(), blocked: 0, failed: false, verdict: Verdict::default() };
+        let node = |ender| Node::new(id, Kind::ErrGroup, None, ender);
         Self {
             state: Mutex::new(state),
-            work: Condvar::new(),
             changed: Condvar::new(),
+            roster: Roster::new(limit, None),
             token,
             limit,
             keep_going,
             keep_all,
+            all: node(Ender::All(Vec::new())),
+            place: node(Ender::Any(vec![Ender::Thread(NOBODY)])),
         }
     }
 
@@ -268,13 +307,9 @@ impl<'scope, E> Crew<'scope, E> {
         self.state.lock().verdict.skipped
     }
 
-    /// Whether the calling thread is running one of this crew's tasks.
+    /// Whether one of these tasks is on the calling thread's stack.
     pub(super) fn is_own_task(&self) -> bool {
-        TASK_OF.with(Cell::get) == self.address()
-    }
-
-    fn address(&self) -> usize {
-        std::ptr::from_ref(self).addr()
+        self.state.lock().stacks.contains_key(&thread_number())
     }
 
     /// Notes a panic of a task, or of the scope's closure.
@@ -304,10 +339,19 @@ impl<'scope, E> Crew<'scope, E> {
         first
     }
 
-    fn sleep(&self, state: &mut MutexGuard<'_, State<'scope, E>>) {
+    /// Sleeps until something has changed, unless `node` would never end.
+    fn sleep(&self, state: &mut MutexGuard<'_, State<'scope, E>>, node: &Arc<Node>) -> Result<(), Deadlock> {
+        let _edge = EdgeGuard::begin(node, false)?;
         state.blocked += 1;
         self.changed.wait(state);
         state.blocked -= 1;
+        Ok(())
+    }
+}
+
+impl<E> Default for Stack<'_, E> {
+    fn default() -> Self {
+        Self { depth: 0, deferred: Vec::new() }
     }
 }
 
@@ -320,32 +364,123 @@ impl<E> Default for Verdict<E> {
 #[cfg(all(test, not(any(flight_group_shuttle, flight_group_loom))))]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-    /// As `spawn` goes on when the system has no thread to give.
-    #[test]
-    fn a_task_whose_thread_could_not_be_started_runs_on_the_callers() {
-        let ran = AtomicUsize::new(0);
-        let crew: Crew<'_, String> = Crew::new(CancelToken::new(), 1, false, false);
-        for i in 1..=3 {
-            let admission = crew.admit(|_| {
-                ran.fetch_add(1, Ordering::SeqCst);
-                Ok(())
-            });
-            assert!(admission.needs_thread());
-            crew.thread_is_missing();
-            assert_eq!(ran.load(Ordering::SeqCst), i);
-            assert!(crew.wait(), "its place is free again");
-        }
-        assert!(crew.admit(|_| Err("no".to_owned())).needs_thread());
-        crew.thread_is_missing();
-        assert!(!crew.wait());
-        assert_eq!(crew.close().errors, ["no"]);
+    /// Leaked, because their tasks borrow them.
+    fn tasks(limit: usize) -> &'static Tasks<'static, String> {
+        Box::leak(Box::new(Tasks::new(1, CancelToken::new(), limit, false, false)))
     }
 
-    impl<F> Admission<F> {
-        fn needs_thread(&self) -> bool {
-            matches!(self, Self::NeedsThread)
+    /// As `spawn` goes on when the system has no thread to give.
+    fn spawn_without_threads(
+        tasks: &Tasks<'static, String>,
+        task: impl FnOnce(&CancelToken) -> Result<(), String> + Send + 'static,
+    ) -> bool {
+        match tasks.admit() {
+            Admission::Admitted => match tasks.roster.execute(Box::new(task), || Err::<(), ()>(())) {
+                Ok(()) => unreachable!("no thread can take it"),
+                Err(task) => tasks.run_here(task),
+            },
+            Admission::RunHere => tasks.run_here(Box::new(task)),
+            Admission::RunInPlace => tasks.run_in_place(Box::new(task)),
+            Admission::Skipped => return false,
         }
+        true
+    }
+
+    #[test]
+    fn a_task_whose_thread_could_not_be_started_runs_on_the_callers() {
+        static RAN: AtomicUsize = AtomicUsize::new(0);
+        let tasks = tasks(1);
+        for i in 1..=3 {
+            assert!(spawn_without_threads(tasks, |_| {
+                RAN.fetch_add(1, SeqCst);
+                Ok(())
+            }));
+            assert_eq!(RAN.load(SeqCst), i);
+            assert_eq!(tasks.wait(), Ok(true), "its place is free again");
+        }
+        assert!(spawn_without_threads(tasks, |_| Err("no".to_owned())));
+        assert_eq!(tasks.wait(), Ok(false));
+        assert!(!spawn_without_threads(tasks, |_| Ok(())));
+        let verdict = tasks.close();
+        assert_eq!((verdict.errors, verdict.skipped), (vec!["no".to_owned()], 1));
+    }
+
+    /// Each spawns the next: however many, with and without a limit, the stack stays as deep as sixteen.
+    #[test]
+    fn p14_a_chain_without_threads_is_run_at_a_bounded_depth() {
+        const LENGTH: usize = 100_000;
+        struct Chain {
+            tasks: &'static Tasks<'static, String>,
+            ran: AtomicUsize,
+            on_the_stack: AtomicUsize,
+            deepest: AtomicUsize,
+        }
+        fn link(chain: &'static Chain, left: usize) {
+            let depth = chain.on_the_stack.fetch_add(1, SeqCst) + 1;
+            chain.deepest.fetch_max(depth, SeqCst);
+            chain.ran.fetch_add(1, SeqCst);
+            if left > 1 {
+                assert!(spawn_without_threads(chain.tasks, move |_| {
+                    link(chain, left - 1);
+                    Ok(())
+                }));
+            }
+            chain.on_the_stack.fetch_sub(1, SeqCst);
+        }
+        for limit in [1, 7, usize::MAX] {
+            let zero = || AtomicUsize::new(0);
+            let chain = Chain { tasks: tasks(limit), ran: zero(), on_the_stack: zero(), deepest: zero() };
+            let chain: &'static Chain = Box::leak(Box::new(chain));
+            assert!(spawn_without_threads(chain.tasks, move |_| {
+                link(chain, LENGTH);
+                Ok(())
+            }));
+            assert_eq!(chain.ran.load(SeqCst), LENGTH);
+            assert_eq!(chain.deepest.load(SeqCst), DEPTH);
+            let state = chain.tasks.state.lock();
+            assert!(state.running == 0 && state.stacks.is_empty());
+        }
+    }
+
+    /// The place it would wait for is held by a task further down on its own stack.
+    #[test]
+    fn p7_a_task_of_another_group_on_the_stack_is_still_an_own_task() {
+        static RAN: AtomicUsize = AtomicUsize::new(0);
+        let (outer, inner) = (tasks(1), tasks(1));
+        assert!(spawn_without_threads(outer, |_| {
+            assert!(spawn_without_threads(inner, |_| {
+                assert!(outer.is_own_task() && inner.is_own_task());
+                assert!(spawn_without_threads(outer, |_| {
+                    RAN.fetch_add(1, SeqCst);
+                    Ok(())
+                }));
+                Ok(())
+            }));
+            assert!(!inner.is_own_task());
+            Ok(())
+        }));
+        assert_eq!(RAN.load(SeqCst), 1);
+        assert_eq!((outer.wait(), inner.wait()), (Ok(true), Ok(true)));
+    }
+
+    /// Waiting tasks count as running until they have had their turn, and are skipped like any other.
+    #[test]
+    fn what_was_put_off_when_the_group_fails_is_skipped_and_counted() {
+        fn nest(tasks: &'static Tasks<'static, String>, depth: usize) -> Result<(), String> {
+            if depth < DEPTH {
+                assert!(spawn_without_threads(tasks, move |_| nest(tasks, depth + 1)));
+                return Ok(());
+            }
+            for _ in 0..5 {
+                assert!(spawn_without_threads(tasks, |_| unreachable!("it is skipped")));
+            }
+            Err("the innermost".to_owned())
+        }
+        let tasks = tasks(1);
+        assert!(spawn_without_threads(tasks, |_| nest(tasks, 1)));
+        let verdict = tasks.close();
+        assert_eq!((verdict.errors, verdict.skipped), (vec!["the innermost".to_owned()], 5));
     }
 }
