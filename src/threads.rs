@@ -90,15 +90,17 @@ impl<J> Roster<J> {
     /// The life of one thread: job after job, until it has been idle for too long or the roster is closed and there
     /// is nothing left to do.
     ///
-    /// `freed` is called after each job, once this thread counts as free again.
-    pub(crate) fn work(&self, run: impl Fn(J), freed: impl Fn()) {
+    /// `take` is called as a job leaves the queue, under the roster's lock: in the order of the jobs. Its answer goes
+    /// to `run` with the job. `freed` is called after each job, once this thread counts as free again.
+    pub(crate) fn work<T>(&self, take: impl Fn() -> T, run: impl Fn(J, T), freed: impl Fn()) {
         let bell = Arc::new(Condvar::new());
         let mut state = self.state.lock();
         loop {
             if let Some(job) = state.queue.pop_front() {
                 state.busy += 1;
+                let taken = take();
                 drop(state);
-                run(job);
+                run(job, taken);
                 sync::test_delay();
                 self.state.lock().busy -= 1;
                 freed();
@@ -217,7 +219,7 @@ impl<J: Run> Members<J> {
         let place = handles.of.iter().position(Option::is_none).unwrap_or(handles.of.len());
         let members = self.clone();
         let body = move || {
-            members.roster.work(J::run, || ());
+            members.roster.work(|| (), |job, ()| job.run(), || ());
             members.leave(place);
         };
         let handle = (self.hire)((self.name)(place + 1), Box::new(body))?;

@@ -125,7 +125,7 @@ impl<'scope, E: fmt::Display + Send + 'scope> Tasks<'scope, E> {
 
     /// The life of one thread: task after task, until the scope ends.
     pub(super) fn work(&self) {
-        self.roster.work(|task| self.run_placed(task), || self.free_place());
+        self.roster.work(|| self.is_too_late(), |task, too_late| self.run_placed(task, too_late), || self.free_place());
     }
 
     /// Runs a task that has a place on the calling thread.
@@ -138,7 +138,7 @@ impl<'scope, E: fmt::Display + Send + 'scope> Tasks<'scope, E> {
             return self.run_in_place(task);
         }
         drop(state);
-        self.run_placed(task);
+        self.run_placed(task, self.is_too_late());
         self.free_place();
     }
 
@@ -150,18 +150,26 @@ impl<'scope, E: fmt::Display + Send + 'scope> Tasks<'scope, E> {
             return stack.deferred.push(task);
         }
         drop(state);
-        self.take_turns(task);
+        self.take_turns(task, self.is_too_late());
+    }
+
+    /// Whether a task whose turn it is now is skipped, because the group has failed. In a queue of tasks those in
+    /// front are asked first: none is skipped for the failure of one behind it.
+    fn is_too_late(&self) -> bool {
+        let mut state = self.state.lock();
+        state.verdict.skipped += usize::from(state.failed);
+        state.failed
     }
 
     /// Its place must be given up after it: once nothing runs the scope may end, and a failure must be known by then.
-    fn run_placed(&self, task: Task<'scope, E>) {
+    fn run_placed(&self, task: Task<'scope, E>, too_late: bool) {
         let me = Ender::Thread(runner());
         self.all.change(|members| members.push(me.clone()));
         self.place.change(|members| {
             members.push(me);
             self.count_free(members);
         });
-        self.take_turns(task);
+        self.take_turns(task, too_late);
         let me = runner();
         self.all.change(|members| remove(members, me));
         self.place.change(|members| {
@@ -179,32 +187,33 @@ impl<'scope, E: fmt::Display + Send + 'scope> Tasks<'scope, E> {
     }
 
     /// The task's turn, and then that of those that were put off until it has returned.
-    fn take_turns(&self, task: Task<'scope, E>) {
+    fn take_turns(&self, task: Task<'scope, E>, too_late: bool) {
         let me = thread_number();
-        let mut next = Some(task);
-        while let Some(task) = next {
-            let mut state = self.state.lock();
-            state.stacks.entry(me).or_default().depth += 1;
-            let skip = state.failed;
-            state.verdict.skipped += usize::from(skip);
-            drop(state);
-            test_delay();
-
-            // A group that has failed drops it unrun.
-            let ended = if skip { caught(|| drop(task)).map(|()| Ended::Done) } else { self.run(task) };
-            match ended {
-                Ok(Ended::Done) => {}
-                Ok(Ended::Failed(error, message)) => self.failed(error, message),
-                Err(payload) => self.panicked(payload),
-            }
-
+        self.state.lock().stacks.entry(me).or_default().depth += 1;
+        self.take_turn(task, too_late);
+        loop {
             let mut state = self.state.lock();
             let stack = state.stacks.get_mut(&me).expect("entered above");
-            stack.depth -= 1;
-            next = stack.deferred.pop();
-            if stack.depth == 0 && next.is_none() {
-                state.stacks.remove(&me);
-            }
+            let Some(task) = stack.deferred.pop() else {
+                stack.depth -= 1;
+                if stack.depth == 0 {
+                    state.stacks.remove(&me);
+                }
+                return;
+            };
+            drop(state);
+            self.take_turn(task, self.is_too_late());
+        }
+    }
+
+    fn take_turn(&self, task: Task<'scope, E>, too_late: bool) {
+        test_delay();
+        // A group that has failed drops it unrun.
+        let ended = if too_late { caught(|| drop(task)).map(|()| Ended::Done) } else { self.run(task) };
+        match ended {
+            Ok(Ended::Done) => {}
+            Ok(Ended::Failed(error, message)) => self.failed(error, message),
+            Err(payload) => self.panicked(payload),
         }
     }
 
