@@ -2,6 +2,7 @@
 //!
 //! Start with [`Hedge`], or [`first`] where all replicas are to be asked at once.
 
+mod attempt;
 mod budget;
 mod counters;
 mod error;
@@ -10,6 +11,7 @@ mod latency;
 mod race;
 mod threads;
 
+pub use attempt::Attempt;
 pub use counters::HedgeStats;
 pub use error::{HedgeError, InvalidHedge};
 pub use job::Job;
@@ -328,7 +330,7 @@ impl Hedge {
         }
         let bare = Self { budget: None, latency: None, counters: Arc::default(), ..self.clone() };
         bare.race(Race { call: bare.counters.called(), max, at_once: max, delay: None, parent: None }, move |attempt| {
-            let replica = replicas[attempt.index].lock().take();
+            let replica = replicas[attempt.index()].lock().take();
             replica.expect("an attempt is made once")(attempt)
         })
     }
@@ -383,25 +385,6 @@ impl fmt::Debug for Hedge {
         let mut f = f.debug_struct("Hedge");
         f.field("max", &self.max).field("delay", &self.delay).field("stats", &self.stats());
         f.finish_non_exhaustive()
-    }
-}
-
-/// One attempt of a hedged call, as its closure sees it.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    index: usize,
-    token: CancelToken,
-}
-
-impl Attempt {
-    /// 0 for the first attempt, 1 for the second, and so on: `replicas[attempt.index() % replicas.len()]`.
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
-    /// Cancelled once this attempt has lost, or the call was cancelled. The winner's is not.
-    pub fn token(&self) -> &CancelToken {
-        &self.token
     }
 }
 

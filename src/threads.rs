@@ -168,7 +168,7 @@ impl<J: Run> Crew<J> {
         keep_alive: Duration,
         name: impl Fn(usize) -> String + Send + Sync + 'static,
     ) -> Self {
-        Self::hired_by(|name, body| sync::spawn_named(name, body), max, keep_alive, name)
+        Self::hired_by(sync::spawn_named, max, keep_alive, name)
     }
 
     /// The same, with another way to start a thread: tests know a system that has none to give.

@@ -8,10 +8,10 @@
 //! One lock guards all of it, but for the roster's. No lock is held while a task, an error or a payload of the
 //! user's is run, printed or dropped.
 
-use super::NotSpawned;
 use crate::cancel::CancelToken;
 use crate::engine::deadlock::{EdgeGuard, Ender, NOBODY, Node, runner, thread_number};
 use crate::engine::panics::{Payload, caught, describe, drop_quietly};
+use crate::err_group::errors::NotSpawned;
 use crate::error::Deadlock;
 use crate::site::Kind;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, test_delay};

@@ -10,12 +10,16 @@
 //! as long as it runs; before and after, as nobody, until the caller has looked: an attempt that has just ended is
 //! about to wake the caller, and is no reason to take the others for its only hope.
 
-use super::job::{Job, Work};
-use super::{Attempt, HedgeError, budget::Budget, counters::Counters, latency::Latency};
 use crate::cancel::{CancelToken, Wake};
 use crate::engine::deadlock::{EdgeGuard, Ender, NOBODY, Node, runner};
 use crate::engine::panics::{caught, describe, drop_quietly};
 use crate::error::Error;
+use crate::hedge::attempt::Attempt;
+use crate::hedge::budget::Budget;
+use crate::hedge::counters::Counters;
+use crate::hedge::error::HedgeError;
+use crate::hedge::job::{Job, Work};
+use crate::hedge::latency::Latency;
 use crate::site::Kind;
 use crate::sync::{self, Arc, Condvar, Duration, Instant, Mutex};
 

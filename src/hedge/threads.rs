@@ -1,6 +1,6 @@
 //! The threads that attempts are made on.
 
-use super::Job;
+use crate::hedge::job::Job;
 use crate::sync::{Arc, Duration};
 use crate::threads::{Crew, Run};
 use std::fmt;

@@ -259,7 +259,7 @@ fn is_deadlock(first: &Plan, waits: &[Option<Plan>]) -> bool {
         let stuck: Vec<_> = (0..THREADS).map(|thread| thread == 0 || set >> (thread - 1) & 1 == 1).collect();
         let members = || (1..THREADS).filter(|&thread| stuck[thread]);
         let closed = members().all(|thread| waits[thread].as_ref().is_some_and(|plan| plan.is_stuck(&stuck)));
-        let mut back = vec![false; THREADS];
+        let mut back = [false; THREADS];
         back[0] = true;
         for _ in 0..THREADS {
             for thread in members() {
