@@ -58,11 +58,13 @@
 //!
 //! # Deadlocks
 //!
-//! A thread about to wait enters an edge *thread → flight* into a process-wide map; a flight that anybody waits for
-//! names the thread that will end it. Having entered its own edge, the thread walks the chain. Locks order the
-//! entries before the walks, so that of two threads which close a circle at the same time at least one sees it. A
-//! circle counts only if a second walk finds the same waits, so that a chain which changed under the walk is no
-//! alarm. The usual walk is one look: "is the leader itself waiting? No."
+//! A thread about to wait enters an edge *thread → node* into a process-wide map. A node stands for a flight, a batch,
+//! a hedged call or a scope. It names the threads that will end it: one, all of several (a scope's tasks), or any of
+//! several (a hedge's attempts), or the node in front of it. Having entered its own edge, the thread walks the graph,
+//! and is refused if every way on leads back to it. Locks order the entries before the walks, so that of two threads
+//! which close a circle at the same time at least one sees it. What is found counts only if a second walk finds the
+//! same waits, so that a graph which changed under the walk is no alarm. The usual walk is one look: "is the leader
+//! itself waiting? No."
 //!
 //! # Memory order
 //!

@@ -28,8 +28,17 @@
 //! # What the deadlock check does not see
 //!
 //! Only waits inside this crate's blocking calls. Not: waiting on a receiver, joining a thread, a full pool or
-//! channel, a mutex, another process. A closure that waits for one of these while it waits for the closure hangs, as
-//! it would without the crate.
+//! channel, a mutex, another process, [`CancelToken::wait`](crate::CancelToken::wait). A closure that waits for one of
+//! these while it waits for the closure hangs, as it would without the crate.
+//!
+//! A hedged call waits for any of its attempts. It is refused when no further attempt is to come and all that run
+//! wait for it. Before that, while its delay lasts, it counts as a wait that ends by itself. So a deadlock inside a
+//! hedge is found after [`max`](crate::Hedge::max) delays at the latest. An attempt that a pool of the program's own
+//! has taken and not begun counts as one that will begin.
+//!
+//! An error group's task is told when it waits for the thread that opened the scope, because that thread cannot
+//! leave without it. A spawned flight or a hedge's attempt is not bound to a thread in this way: there the one that
+//! waits last is told.
 //!
 //! A `WriteGroup` closure, or a group's, must not call its own group for its own key on the same thread: the call
 //! is refused with [`Error::Deadlock`](crate::Error::Deadlock), or in the verbs without a `Result` panics.

@@ -831,3 +831,41 @@ fn p7_a_spawn_that_one_place_does_not_wait_for_blocks() {
         assert_ne!(outcome.unwrap(), here);
     });
 }
+
+/// Scopes inside flights and flights inside tasks, in one order of keys only: nobody is told anything.
+#[test]
+fn p7_no_false_alarm_under_a_storm_of_scopes() {
+    within(|| {
+        let group: Group<u8, u8> = Group::new();
+        let callers: Vec<_> = (0..4_u8)
+            .map(|caller| {
+                let group = group.clone();
+                thread::spawn(move || {
+                    for round in 0..40_u8 {
+                        let low = (caller + round) % 2;
+                        let value = group.try_work(&low, || {
+                            let outcome = ErrGroup::builder().limit(2).scope(|g| {
+                                for key in 2..6 {
+                                    let group = &group;
+                                    assert!(g.spawn(move |_| {
+                                        let inner = || {
+                                            thread::yield_now();
+                                            group.try_work(&(key + 4), || Ok(1)).map_err(|error| panic!("{error}"))
+                                        };
+                                        group.try_work(&key, inner).map(drop)
+                                    }));
+                                }
+                                g.wait()
+                            });
+                            assert_eq!(outcome, Ok(true));
+                            Ok(1)
+                        });
+                        assert_eq!(value, Ok(1));
+                    }
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        assert_eq!((group.stats().deadlocked, group.stats().panicked), (0, 0));
+    });
+}

@@ -53,6 +53,10 @@ fn p7_nothing_is_walked_where_the_leader_waits_for_nobody() {
     let behind = |node: &Arc<Node>| self::node(Ender::Behind(node.clone()));
     assert!(walk::runs_on(&led_by(NOBODY), me()) && walk::runs_on(&led_by(leader), me()));
     assert!(walk::runs_on(&behind(&led_by(leader)), me()));
+    let any = |of: [u64; 2]| node(Ender::Any(of.map(Ender::Thread).to_vec()));
+    let all = |of: [u64; 2]| node(Ender::All(of.map(Ender::Thread).to_vec()));
+    assert!(walk::runs_on(&any([runner(), leader]), me()) && !walk::runs_on(&all([runner(), leader]), me()));
+    assert!(walk::runs_on(&all([NOBODY, leader]), me()) && !walk::runs_on(&any([runner(), runner()]), me()));
     assert!(!walk::runs_on(&led_by(runner()), me()) && !walk::runs_on(&behind(&led_by(runner())), me()));
     let _edge = wait(leader, &led_by(NOBODY));
     assert!(!walk::runs_on(&led_by(leader), me()) && !walk::runs_on(&behind(&led_by(leader)), me()));

@@ -17,21 +17,26 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Whether the node's end depends on no wait at all, as far as one look tells. It only spares the walk, which would
 /// find the same: one hop for most followers, and no allocation.
 pub(super) fn runs_on(node: &Arc<Node>, me: u64) -> bool {
+    let runs = |ender: &Ender| match ender {
+        Ender::Thread(NOBODY) => true,
+        Ender::Thread(runner) => {
+            let thread = thread_of(*runner);
+            thread != me && stripe(thread).lock().of(*runner).next().is_none()
+        }
+        _ => false,
+    };
     let mut front;
     let mut node = node;
     loop {
         match node.ender().ender {
-            Ender::Thread(NOBODY) => return true,
-            Ender::Thread(runner) => {
-                let thread = thread_of(runner);
-                return thread != me && stripe(thread).lock().of(runner).next().is_none();
-            }
             Ender::Behind(next) if next.has_ended() => return true,
             Ender::Behind(next) => {
                 front = next;
                 node = &front;
             }
-            Ender::All(_) | Ender::Any(_) => return false,
+            Ender::All(of) => return of.iter().all(runs),
+            Ender::Any(of) => return of.iter().any(runs),
+            ender => return runs(&ender),
         }
     }
 }
