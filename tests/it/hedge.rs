@@ -750,6 +750,33 @@ fn p7_an_attempt_that_closes_the_circle_is_told() {
     });
 }
 
+/// One attempt waits for the call's own flight, the other one fails when that is sure: nothing is left to wait for.
+#[test]
+fn p7_the_call_is_told_when_its_last_hope_fails() {
+    within(|| {
+        let group: Group<u8, u8> = Group::new();
+        let again = group.clone();
+        let value = group.work(&1, || {
+            let outcome = Hedge::new().max(2).delay(SOON).run(move |attempt| {
+                if attempt.index() == 0 {
+                    return again.try_work(&1, || unreachable!("it is in the air")).map_err(|error| error.to_string());
+                }
+                until_waiting(&again, &1, 1);
+                // Refused only once the call waits, too.
+                until(|| match again.call(&1).timeout(SOON).run(|| unreachable!("it is in the air")) {
+                    Err(Error::TimedOut) => false,
+                    other => other.unwrap_err().is_deadlock(),
+                });
+                Err("the other replica is down".to_owned())
+            });
+            let Err(HedgeError::Deadlock(circle)) = outcome else { panic!("expected a deadlock, got {outcome:?}") };
+            assert_eq!(circle.hops().len(), 2);
+            7
+        });
+        assert_eq!(value, 7);
+    });
+}
+
 /// As long as one attempt can bring a reply nobody is told, however many wait for the caller.
 #[test]
 fn p7_no_alarm_while_one_attempt_goes_on() {
