@@ -64,14 +64,22 @@ impl EdgeGuard {
         if walk::runs_on(node, me) {
             return Ok(edge); // nearly always: one hop, no allocation
         }
-        let Some(mut found) = walk::walk(node, me) else { return Ok(edge) };
-        loop {
-            match walk::walk(node, me) {
-                None => return Ok(edge),
-                Some(again) if again.rests_on_the_same(&found) => return Err(report(&found)),
-                Some(again) => found = again,
-            }
+        match confirmed(|| walk::walk(node, me)) {
+            Some(found) => Err(report(&found)),
+            None => Ok(edge),
         }
+    }
+}
+
+/// What two walks in a row find. As long as they differ, the graph has changed meanwhile.
+fn confirmed(mut walk: impl FnMut() -> Option<Found>) -> Option<Found> {
+    let mut found = walk()?;
+    loop {
+        let again = walk()?;
+        if again.rests_on_the_same(&found) {
+            return Some(again);
+        }
+        found = again;
     }
 }
 

@@ -86,6 +86,25 @@ fn p7_a_circle_counts_only_if_it_is_found_twice() {
     assert!(!of_one.rests_on_the_same(&walk::walk(&led_by(runner()), me()).unwrap()), "another way round");
 }
 
+/// Whatever the walks find: only the same twice in a row was there in between.
+#[test]
+fn p7_two_walks_in_a_row_must_agree() {
+    let (a, b) = (next_thread(), next_thread());
+    let mine = led_by(runner());
+    let _edges = (wait(a, &mine), wait(b, &mine));
+    let looks = |of: &[Option<u64>]| {
+        let mut walks = of.iter();
+        let found = confirmed(|| walk::walk(&led_by((*walks.next().expect("no more looks than that"))?), me()));
+        (found.is_some(), walks.count())
+    };
+    let (a, b, none) = (Some(a), Some(b), None);
+    assert_eq!(looks(&[none, a]), (false, 1));
+    assert_eq!(looks(&[a, a, none]), (true, 1));
+    assert_eq!(looks(&[a, none, a]), (false, 1));
+    assert_eq!(looks(&[a, b, none]), (false, 0));
+    assert_eq!(looks(&[a, b, a, b, b, none]), (true, 1));
+}
+
 #[test]
 fn p7_one_of_all_or_every_one_of_any_must_be_stuck() {
     let (stuck, running) = (next_thread(), next_thread());
