@@ -1,5 +1,7 @@
 //! A request to stop, with its cause, that threads can poll, wait for and hand down.
 
+pub use crate::error::Cancelled;
+
 use crate::engine::panics::drop_quietly;
 use crate::sync::{self, Arc, Condvar, Duration, Instant, Mutex, OnceCell};
 use std::error::Error as StdError;
@@ -174,7 +176,7 @@ impl CancelToken {
     /// assert_eq!(cause.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::BrokenPipe);
     /// ```
     pub fn cancel(&self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> bool {
-        let cancelled = Cancelled { cause: Arc::from(cause.into()) };
+        let cancelled = Cancelled::new(cause);
         match self.node.publish(&cancelled) {
             Some(listeners) => {
                 sync::test_delay();
@@ -338,43 +340,5 @@ impl RefUnwindSafe for CancelToken {}
 impl fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CancelToken").field("cause", &self.cause()).finish()
-    }
-}
-
-/// The error of work that stopped because its [`CancelToken`] was cancelled.
-///
-/// Made by [`CancelToken::check`] and the waits. It prints `cancelled: ` and the cause, and its
-/// [`source`](std::error::Error::source) is the cause.
-#[derive(Clone)]
-pub struct Cancelled {
-    cause: Arc<dyn StdError + Send + Sync>,
-}
-
-impl Cancelled {
-    /// What was given to [`CancelToken::cancel`].
-    pub fn cause(&self) -> &(dyn StdError + Send + Sync + 'static) {
-        &*self.cause
-    }
-}
-
-// Nobody can change a cause through a shared reference in a way that this crate depends on.
-impl UnwindSafe for Cancelled {}
-impl RefUnwindSafe for Cancelled {}
-
-impl fmt::Debug for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Cancelled").field(&self.cause).finish()
-    }
-}
-
-impl fmt::Display for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cancelled: {}", self.cause)
-    }
-}
-
-impl StdError for Cancelled {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&*self.cause)
     }
 }

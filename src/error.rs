@@ -1,7 +1,14 @@
 //! Why a call got no value.
 
+mod cancelled;
+mod deadlock;
+mod panicked;
+
+pub use cancelled::Cancelled;
+pub use deadlock::{Deadlock, Hop};
+pub use panicked::Panic;
+
 use std::fmt;
-use std::sync::Arc;
 
 /// Why a call got no value.
 ///
@@ -158,129 +165,5 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
             Self::Fleet(error) => Some(error),
             _ => None,
         }
-    }
-}
-
-/// The message of a panic that ended a flight, as its followers see it.
-///
-/// The payload itself stays with the leader, whose thread goes on unwinding with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Panic {
-    message: Arc<str>,
-}
-
-impl Panic {
-    pub(crate) fn new(message: &str) -> Self {
-        Self { message: message.into() }
-    }
-
-    /// What the panic said; `"a payload that is not a string"` where it was raised with something else.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-}
-
-impl fmt::Display for Panic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the work panicked: {}", self.message)
-    }
-}
-
-impl std::error::Error for Panic {}
-
-/// A circle of threads that wait for each other's flights, found by the call that would have closed it.
-///
-/// The first hop is the flight the failing call wanted to wait for; each next one is the flight that the hop's
-/// thread waits for; the last hop's thread is the calling thread. Same-thread re-entry has one hop.
-///
-/// ```
-/// use flight_group::{Error, Group};
-///
-/// let group: Group<u32, u32> = Group::builder().name("users").debug_keys().build();
-/// let outcome = group.try_work(&1, || {
-///     match group.try_work(&1, || Ok(0)) {
-///         Err(Error::Deadlock(circle)) => {
-///             assert_eq!(circle.hops().len(), 1);
-///             assert_eq!(circle.hops()[0].group(), Some("users"));
-///             assert_eq!(circle.hops()[0].key(), Some("1"));
-///             Ok(42)
-///         }
-///         other => panic!("expected a deadlock, got {other:?}"),
-///     }
-/// });
-/// assert_eq!(outcome, Ok(42));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deadlock {
-    hops: Arc<[Hop]>,
-}
-
-impl Deadlock {
-    pub(crate) fn new(hops: Vec<Hop>) -> Self {
-        Self { hops: hops.into() }
-    }
-
-    /// The flights of the circle, beginning with the one this call wanted to wait for.
-    pub fn hops(&self) -> &[Hop] {
-        &self.hops
-    }
-}
-
-impl fmt::Display for Deadlock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("deadlock: this thread would wait for ")?;
-        for (i, hop) in self.hops.iter().enumerate() {
-            if i > 0 {
-                f.write_str(", which waits for ")?;
-            }
-            hop.fmt(f)?;
-        }
-        f.write_str(", which is this thread")
-    }
-}
-
-impl std::error::Error for Deadlock {}
-
-/// One flight in a [`Deadlock`], and the thread that runs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hop {
-    pub(crate) group: Option<Arc<str>>,
-    pub(crate) flight: u64,
-    pub(crate) key: Option<Arc<str>>,
-    pub(crate) thread: Arc<str>,
-}
-
-impl Hop {
-    /// The group's [`name`](crate::GroupBuilder::name), if it was given one.
-    pub fn group(&self) -> Option<&str> {
-        self.group.as_deref()
-    }
-
-    /// The flight's number, unique in its group.
-    pub fn flight(&self) -> u64 {
-        self.flight
-    }
-
-    /// The key, where the group was built with [`debug_keys`](crate::GroupBuilder::debug_keys).
-    pub fn key(&self) -> Option<&str> {
-        self.key.as_deref()
-    }
-
-    /// The thread the flight's waiters wait for: its name, if any, and its id.
-    pub fn thread(&self) -> &str {
-        &self.thread
-    }
-}
-
-impl fmt::Display for Hop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "flight {}", self.flight)?;
-        if let Some(key) = &self.key {
-            write!(f, " of key {key}")?;
-        }
-        if let Some(group) = &self.group {
-            write!(f, " in group {group:?}")?; // quoted and escaped: it ends up in logs
-        }
-        write!(f, " on {}", self.thread)
     }
 }

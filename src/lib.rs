@@ -96,6 +96,7 @@ pub mod hedge;
 mod landing;
 mod observer;
 mod report;
+mod site;
 mod stats;
 mod sync;
 mod write_group;
@@ -112,6 +113,7 @@ pub use group::{Call, Group, TimedCall};
 pub use hedge::{Hedge, HedgeError};
 pub use landing::{Landing, Role};
 pub use observer::{Ending, Event, EventKind};
+pub use site::{Kind, Site};
 pub use stats::{FlightInfo, Stats};
 pub use write_group::{TimedWriteCall, WriteCall, WriteGroup};
 

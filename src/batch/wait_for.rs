@@ -2,6 +2,7 @@
 
 use super::queue::Running;
 use crate::error::Hop;
+use crate::site::{Kind, Site};
 use crate::sync::{ThreadId, current_thread};
 use std::sync::Arc;
 
@@ -14,5 +15,9 @@ pub(super) fn would_wait_for_itself(running: Option<&Running>, me: &ThreadId, na
         Some(name) => format!("thread \"{name}\" ({me:?})"),
         None => format!("{me:?}"),
     };
-    Some(Hop { group: name.cloned(), flight: running.number, key: None, thread: thread.into() })
+    let site = match name {
+        Some(name) => Site::new(Kind::Batcher).named(&**name),
+        None => Site::new(Kind::Batcher),
+    };
+    Some(Hop::new(site, running.number, thread))
 }

@@ -14,6 +14,7 @@
 //! yet, and at another thread whose wait has a deadline or a take-over, because that wait ends by itself.
 
 use crate::error::{Deadlock, Hop};
+use crate::site::{Kind, Site};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Release, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex, OnceCell, Thread, current_thread, per_thread, process_wide};
 use std::cell::Cell;
@@ -237,16 +238,22 @@ fn same(first: &[Step], second: &[Step]) -> bool {
 }
 
 fn report(steps: &[Step]) -> Deadlock {
-    let hop = |step: &Step| Hop {
-        group: step.flight.group.clone(),
-        flight: step.flight.id,
-        key: step.flight.key.get().cloned(),
-        thread: match step.thread.name() {
-            Some(name) => format!("thread \"{name}\" ({:?})", step.thread.id()).into(),
-            None => format!("thread {:?}", step.thread.id()).into(),
-        },
+    let hop = |step: &Step| {
+        let site = match &step.flight.group {
+            Some(name) => Site::new(Kind::Group).named(&**name),
+            None => Site::new(Kind::Group),
+        };
+        let thread = match step.thread.name() {
+            Some(name) => format!("thread \"{name}\" ({:?})", step.thread.id()),
+            None => format!("thread {:?}", step.thread.id()),
+        };
+        let hop = Hop::new(site, step.flight.id, thread);
+        match step.flight.key.get() {
+            Some(key) => hop.keyed(key.clone()),
+            None => hop,
+        }
     };
-    Deadlock::new(steps.iter().map(hop).collect())
+    Deadlock::new(steps.iter().map(hop))
 }
 
 #[cfg(all(test, not(any(flight_group_shuttle, flight_group_loom))))]

@@ -3,8 +3,8 @@
 
 use crate::support::{AGES, Held, finish, line_up, within};
 use flight_group::{
-    Call, Deadlock, Ending, Error, Event, EventKind, FlightInfo, Group, GroupBuilder, Hop, Job, Landing, Panic, Role,
-    Stats, TimedCall, TimedWriteCall, WriteCall, WriteGroup, WriteGroupBuilder,
+    Call, Cancelled, Deadlock, Ending, Error, Event, EventKind, FlightInfo, Group, GroupBuilder, Hop, Job, Kind,
+    Landing, Panic, Role, Site, Stats, TimedCall, TimedWriteCall, WriteCall, WriteGroup, WriteGroupBuilder,
 };
 use once_cell::sync::Lazy;
 use std::borrow::Borrow;
@@ -54,6 +54,9 @@ fn p12_auto_traits_of_every_public_type() {
         all_auto_traits::<Panic>();
         all_auto_traits::<Deadlock>();
         all_auto_traits::<Hop>();
+        all_auto_traits::<Cancelled>();
+        all_auto_traits::<Site>();
+        all_auto_traits::<Kind>();
         all_auto_traits::<Stats>();
         all_auto_traits::<FlightInfo<String>>();
         all_auto_traits::<Event<'_, String>>();
@@ -98,6 +101,7 @@ fn p12_what_can_be_cloned_and_compared() {
         assert!(holds!(WriteGroup<Local, Local, Local>: Clone));
         assert!(holds!(Error<u8>: Clone) && holds!(Landing<u8>: Clone) && holds!(Stats: Copy) && holds!(Role: Copy));
         assert!(holds!(Error<u8>: Eq) && holds!(Landing<u8>: Eq) && holds!(Role: Hash) && holds!(Ending: Hash));
+        assert!(holds!(Site: Eq) && holds!(Kind: Hash) && holds!(Kind: Copy) && holds!(Cancelled: Eq));
         assert!(holds!(Deadlock: Eq) && holds!(Panic: Eq) && holds!(FlightInfo<u8>: Eq) && holds!(EventKind: Eq));
         assert!(!holds!(Call<'static, u8, u8, u8, RandomState, u8>: Clone));
         assert!(!holds!(TimedCall<'static, u8, u8, u8, RandomState, u8>: Clone));

@@ -33,3 +33,4 @@ mod ported_workqueue;
 mod ported_x_sync;
 mod spawned;
 mod support;
+mod values;

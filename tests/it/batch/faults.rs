@@ -163,7 +163,7 @@ fn a_function_that_loads_from_its_own_batcher_is_told_so() {
         });
         let thread = thread::Builder::new().name("re-entrant".into()).spawn(|| batcher.load(&1)).unwrap();
         let error = thread.join().unwrap().unwrap_err().to_string();
-        assert!(error.contains("would wait for flight 1 in group \"users\" on thread \"re-entrant\""), "{error}");
+        assert!(error.contains("would wait for batch 1 in batcher \"users\" on thread \"re-entrant\""), "{error}");
         assert_eq!(batcher.stats().deadlocks, 1);
         assert_eq!(batcher.load(&0), Ok(0));
     });
