@@ -1,6 +1,7 @@
 //! What an observer is told.
 
 use crate::sync::Duration;
+use std::fmt;
 
 /// Something that happened to a flight, as told to a group's [`observer`](crate::GroupBuilder::observer).
 ///
@@ -94,5 +95,11 @@ impl Ending {
             Self::Abandoned => "abandoned",
             Self::Missing => "missing",
         }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }

@@ -21,6 +21,23 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// assert_eq!(group.stats().led, 2);
 /// assert_eq!(group.stats().joined, 0);
 /// ```
+///
+/// The difference of two looks is what happened between them. A number that is smaller in the later look (a look at
+/// another group) gives 0:
+///
+/// ```
+/// # use flight_group::{Group, Stats};
+/// # let group: Group<&str, u32> = Group::new();
+/// let before = group.stats();
+/// group.work(&"a", || 3);
+/// let last_minute = group.stats() - before;
+/// assert_eq!(last_minute.led, 1);
+/// assert_eq!((before - group.stats()).led, 0);
+///
+/// // For a test of the code that reads them:
+/// let mut stats = Stats::default();
+/// stats.timed_out = 3;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -51,6 +68,24 @@ pub struct Stats {
     pub abandoned: u64,
 }
 
+/// `later - earlier` for stats that consist of counters: what happened in between, never less than 0.
+macro_rules! difference {
+    ($stats:ident: $($counter:ident)+) => {
+        impl std::ops::Sub for $stats {
+            type Output = Self;
+
+            /// What happened between an `earlier` look and this one. Never less than 0.
+            fn sub(self, earlier: Self) -> Self {
+                Self { $($counter: self.$counter.saturating_sub(earlier.$counter)),+ }
+            }
+        }
+    };
+}
+pub(crate) use difference;
+
+difference!(Stats: led joined failed panicked timed_out superseded taken_over forgotten expired overloaded deadlocked
+    abandoned);
+
 /// A flight in the air, as [`Group::flights`](crate::Group::flights) saw it: what is stuck, since when, and who waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -66,6 +101,29 @@ pub struct FlightInfo<K> {
     pub followers: usize,
     /// The flight's number, unique in its group: the one a [`Deadlock`](crate::Deadlock) names.
     pub flight: u64,
+}
+
+impl<K> FlightInfo<K> {
+    /// A flight for this key that nobody follows, with the number 0 and no age: for tests, which set the fields that
+    /// they need.
+    ///
+    /// ```
+    /// use flight_group::FlightInfo;
+    /// use std::time::Duration;
+    ///
+    /// fn is_stuck(flight: &FlightInfo<&str>) -> bool {
+    ///     flight.followers > 0 && flight.age.is_some_and(|age| age > Duration::from_secs(10))
+    /// }
+    ///
+    /// let mut flight = FlightInfo::new("users");
+    /// assert!(!is_stuck(&flight));
+    /// flight.followers = 3;
+    /// flight.age = Some(Duration::from_secs(60));
+    /// assert!(is_stuck(&flight));
+    /// ```
+    pub fn new(key: K) -> Self {
+        Self { key, age: None, followers: 0, flight: 0 }
+    }
 }
 
 /// The rare events, counted for the group as a whole; the frequent ones are counted in the shards.

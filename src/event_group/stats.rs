@@ -1,5 +1,7 @@
 //! What an `EventGroup` has done so far.
 
+use crate::stats::difference;
+
 /// What an [`EventGroup`](crate::EventGroup) has done since it was made; every number only grows, and all were
 /// true at one moment.
 ///
@@ -16,6 +18,8 @@
 /// assert_eq!((stats.pushed, stats.submitted), (1, 2));
 /// assert!((2..=3).contains(&stats.runs));      // two, unless a worker was quicker than the second `submit`
 /// ```
+///
+/// The difference of two looks is what happened between them: see [`Stats`](crate::Stats).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct EventStats {
@@ -38,3 +42,5 @@ pub struct EventStats {
     /// Calls that returned [`Error::Overloaded`](crate::Error::Overloaded).
     pub overloaded: u64,
 }
+
+difference!(EventStats: pushed submitted runs carried failed panicked timed_out deadlocked overloaded);
