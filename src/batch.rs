@@ -47,7 +47,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 /// });
 ///
 /// assert_eq!(users.load(&7), Ok("user 7".to_owned()));
-/// assert_eq!(users.load(&404), Err(Error::Missing));                  // no such row
+/// assert_eq!(users.load(&404), Err(Error::missing()));                  // no such row
 /// assert_eq!(users.load(&13), Err(Error::Work("table is locked")));   // the whole batch failed
 /// ```
 ///
@@ -103,7 +103,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 ///     });
 ///
 /// assert_eq!(names.load(&2).unwrap(), "Grace");
-/// assert!(matches!(names.load(&3), Err(Error::Missing)));
+/// assert!(matches!(names.load(&3), Err(Error::Missing(_))));
 /// # Ok::<(), rusqlite::Error>(())
 /// ```
 ///
@@ -182,7 +182,7 @@ impl<K, V, E> Batcher<K, V, E> {
     /// });
     /// assert_eq!(numbers.load("12"), Ok(12));                         // a value,
     /// assert!(numbers.load("twelve").unwrap_err().is_work());         // an error of its own,
-    /// assert_eq!(numbers.load(""), Err(Error::Missing));              // or nothing
+    /// assert_eq!(numbers.load(""), Err(Error::missing()));              // or nothing
     /// ```
     pub fn per_key(function: impl Fn(&[K]) -> HashMap<K, Result<V, E>> + Send + Sync + 'static) -> Self {
         Self::builder().build_per_key(function)

@@ -258,7 +258,7 @@ where
     /// assert_eq!(starts.recv().unwrap(), "a");         // in the air, and stays there
     /// log.submit(&"app", "b".to_owned()).unwrap();
     /// log.submit(&"app", "c".to_owned()).unwrap();
-    /// assert_eq!(log.submit(&"app", "d".to_owned()), Err(Error::Overloaded));
+    /// assert_eq!(log.submit(&"app", "d".to_owned()), Err(Error::overloaded()));
     ///
     /// drop(go);                                        // the far side recovers
     /// assert_eq!(starts.recv().unwrap(), "bc");        // in the order of arrival, in one run

@@ -199,7 +199,7 @@ impl<K: Hash + Eq, V: Clone, E: Clone, S: BuildHasher> Group<K, V, E, S> {
     /// });
     ///
     /// assert_eq!(found[&1].as_ref().unwrap().value, "one");
-    /// assert_eq!(found[&3], Err(Error::Missing));       // whoever boarded key 3 got the same
+    /// assert_eq!(found[&3], Err(Error::missing()));       // whoever boarded key 3 got the same
     ///
     /// let down = group.work_many(&[1, 2], |_| Err("no connection"));
     /// assert!(down.values().all(|share| *share == Err(Error::Work("no connection"))));
@@ -371,7 +371,7 @@ impl<'a, K, V, E, S, Q: ?Sized> Call<'a, K, V, E, S, Q> {
     /// group.work(&1, || {
     ///     std::thread::scope(|s| {
     ///         let other = s.spawn(|| group.call(&1).timeout(Duration::ZERO).run(|| Ok(2)));
-    ///         assert_eq!(other.join().unwrap(), Err(Error::TimedOut));   // and its closure was not run
+    ///         assert_eq!(other.join().unwrap(), Err(Error::timed_out()));   // and its closure was not run
     ///     });
     ///     1
     /// });

@@ -444,7 +444,7 @@ impl Attempt {
 /// assert_eq!(reply.unwrap(), "reply of quick");
 ///
 /// let error = hedge::first(["down"].map(ask)).unwrap_err();
-/// assert_eq!(error.to_string(), "the only attempt failed: the work failed: down: connection refused");
+/// assert_eq!(error.to_string(), "the only attempt failed: down: connection refused");
 ///
 /// let nobody: [fn(hedge::Attempt) -> Result<(), String>; 0] = [];
 /// let error = hedge::first(nobody).unwrap_err();

@@ -26,7 +26,7 @@
 //!     Ok(landing) if landing.role == Role::Leader => println!("we did the work: {}", landing.value),
 //!     Ok(landing) => println!("somebody did it for us: {}", landing.value),
 //!     Err(Error::Work(why)) => assert_eq!(why, "no such row"),
-//!     Err(Error::TimedOut) => println!("somebody is still at it"),
+//!     Err(Error::TimedOut(_)) => println!("somebody is still at it"),
 //!     Err(other) => println!("{other}"), // its panic, a deadlock, too many waiters
 //! }
 //!
@@ -96,6 +96,7 @@ pub mod hedge;
 mod landing;
 mod observer;
 mod report;
+mod shared_error;
 mod site;
 mod stats;
 mod sync;
@@ -113,6 +114,7 @@ pub use group::{Call, Group, TimedCall};
 pub use hedge::{Hedge, HedgeError};
 pub use landing::{Landing, Role};
 pub use observer::{Ending, Event, EventKind};
+pub use shared_error::SharedError;
 pub use site::{Kind, Site};
 pub use stats::{FlightInfo, Stats};
 pub use write_group::{TimedWriteCall, WriteCall, WriteGroup};

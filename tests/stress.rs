@@ -94,7 +94,7 @@ fn reads(group: &Group<u64, Value, u64>, dice: &mut Dice, n: u64) {
         Ok(landing) => {
             whole(&landing.value);
         }
-        Err(Error::Missing | Error::Deadlock(_)) => panic!("neither is possible here"),
+        Err(Error::Missing(_) | Error::Deadlock(_)) => panic!("neither is possible here"),
         Err(_) => {}
     }
 }

@@ -84,7 +84,7 @@ where
     ///     let first = scope.spawn(|| slow.load(&1));
     ///     has_started.recv().unwrap();                      // 1's batch is running
     ///     let second = slow.call(&2).timeout(Duration::from_millis(1)).load();
-    ///     assert_eq!(second, Err(Error::TimedOut));         // 2 is withdrawn: the function never sees it
+    ///     assert_eq!(second, Err(Error::timed_out()));         // 2 is withdrawn: the function never sees it
     ///     go_on.send(()).unwrap();
     ///     assert_eq!(first.join().unwrap(), Ok(10));        // 1's batch was not disturbed
     /// });
@@ -183,7 +183,7 @@ impl<K: Hash + Eq, V, E> Inner<K, V, E> {
                     wake(&berth, 1);
                 }
                 panics::drop_quietly((key, berth));
-                Err(Error::TimedOut)
+                Err(Error::timed_out())
             }
         }
     }
@@ -289,7 +289,7 @@ impl<K: Hash + Eq, V, E> Inner<K, V, E> {
     }
 
     fn note_missing(&self, part: Result<V, Error<E>>) -> Result<V, Error<E>> {
-        if matches!(part, Err(Error::Missing)) {
+        if matches!(part, Err(Error::Missing(_))) {
             self.missing.fetch_add(1, Ordering::Relaxed);
         }
         part

@@ -26,11 +26,11 @@ impl<K: Hash + Eq, V, E> Outcome<K, V, E> {
         E: Clone,
     {
         match self {
-            Self::Values(values) => values.get(key).cloned().ok_or(Error::Missing),
+            Self::Values(values) => values.get(key).cloned().ok_or(Error::missing()),
             Self::PerKey(results) => match results.get(key) {
                 Some(Ok(value)) => Ok(value.clone()),
                 Some(Err(error)) => Err(Error::Work(error.clone())),
-                None => Err(Error::Missing),
+                None => Err(Error::missing()),
             },
             Self::Failed(error) => Err(Error::Work(error.clone())),
             Self::Panicked(panic) => Err(Error::Panicked(panic.clone())),
@@ -44,10 +44,10 @@ impl<K: Hash + Eq, V, E> Outcome<K, V, E> {
         Q: Hash + Eq + ?Sized,
     {
         match self {
-            Self::Values(mut values) => values.remove(key).ok_or(Error::Missing),
+            Self::Values(mut values) => values.remove(key).ok_or(Error::missing()),
             Self::PerKey(mut results) => match results.remove(key) {
                 Some(result) => result.map_err(Error::Work),
-                None => Err(Error::Missing),
+                None => Err(Error::missing()),
             },
             Self::Failed(error) => Err(Error::Work(error)),
             Self::Panicked(panic) => Err(Error::Panicked(panic)),

@@ -58,8 +58,8 @@ impl<V, E> Outcome<V, E> {
             Self::Value(value) => Ok(value),
             Self::Failed(error) => Err(Error::Work(error)),
             Self::Panicked(panic) => Err(Error::Panicked(panic)),
-            Self::Abandoned => Err(Error::Abandoned),
-            Self::Missing => Err(Error::Missing),
+            Self::Abandoned => Err(Error::abandoned()),
+            Self::Missing => Err(Error::missing()),
         }
     }
 }
@@ -70,8 +70,8 @@ impl<V: Clone, E: Clone> Outcome<V, E> {
             Self::Value(value) => Ok(value.clone()),
             Self::Failed(error) => Err(Error::Work(error.clone())),
             Self::Panicked(panic) => Err(Error::Panicked(panic.clone())),
-            Self::Abandoned => Err(Error::Abandoned),
-            Self::Missing => Err(Error::Missing),
+            Self::Abandoned => Err(Error::abandoned()),
+            Self::Missing => Err(Error::missing()),
         }
     }
 }

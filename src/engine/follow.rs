@@ -241,12 +241,12 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
             Boarded::Full(id) => {
                 self.rare.overloaded.add(1);
                 self.tell(id, || key.to_owned(), EventKind::Overloaded);
-                Error::Overloaded
+                Error::overloaded()
             }
             Boarded::NoTime(id) => {
                 self.rare.timed_out.add(1);
                 self.tell(id, || key.to_owned(), EventKind::TimedOut { waited: std::time::Duration::ZERO });
-                Error::TimedOut
+                Error::timed_out()
             }
             _ => unreachable!("a blocked caller is no passenger"),
         }
@@ -276,7 +276,7 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
                 }
                 Some(Turn::Done(landed.share(Role::Follower, true)))
             }
-            Ended::TimedOut => Some(Turn::Done(Err(Error::TimedOut))),
+            Ended::TimedOut => Some(Turn::Done(Err(Error::timed_out()))),
             Ended::Deadlock(circle) => Some(Turn::Done(Err(Error::Deadlock(circle)))),
         }
     }
@@ -382,7 +382,7 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
             };
             let mut aboard = Aboard::new(self, hash, flight, place);
             let result = match self.await_end(key, &patience, &mut aboard) {
-                Ended::TimedOut => Err(Error::TimedOut),
+                Ended::TimedOut => Err(Error::timed_out()),
                 Ended::Deadlock(circle) => Err(Error::Deadlock(circle)),
                 Ended::Landed => aboard.outcome().share(Role::Follower, true),
                 Ended::Called | Ended::BoardAgain => {
@@ -390,7 +390,7 @@ impl<K: Eq, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
                 }
             };
             // It never ran, so that there is nothing to share; but there may be another flight by now.
-            if !matches!(result, Err(Error::Abandoned)) {
+            if !matches!(result, Err(Error::Abandoned(_))) {
                 return Some(result);
             }
             match self.board_existing(hash, key, which, &mut patience) {

@@ -188,7 +188,7 @@ where
                 Boarded::Full(id) => {
                     self.rare.overloaded.add(1);
                     drop_quietly(boarder.passenger.take());
-                    let _ = sender.send(Err(Error::Overloaded));
+                    let _ = sender.send(Err(Error::overloaded()));
                     return self.tell(id, || key.clone(), EventKind::Overloaded);
                 }
                 Boarded::Lead(_) | Boarded::Follow(..) | Boarded::NoTime(_) => {

@@ -102,7 +102,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
             Ended::Landed(flight) => flight.landed().expect("seen to have landed").share(Role::Follower, true),
             Ended::TimedOut => {
                 self.state.lock().stats.timed_out += 1;
-                Err(Error::TimedOut)
+                Err(Error::timed_out())
             }
             Ended::Deadlock(circle) => {
                 self.state.lock().stats.deadlocked += 1;
@@ -125,9 +125,9 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
         let state = &mut *guard;
         let refused = if state.waiting >= self.config.capacity {
             state.stats.overloaded += 1;
-            Some(Error::Overloaded)
+            Some(Error::overloaded())
         } else if state.crew.alive == 0 && !self.staff(state, &mut wakes) {
-            Some(Error::Abandoned)
+            Some(Error::abandoned())
         } else {
             None
         };

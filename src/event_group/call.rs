@@ -129,7 +129,7 @@ where
     ///
     /// assert_eq!(sums.call(&"a").timeout(Duration::ZERO).push(1).unwrap().value, 1);
     /// // The key rests for a minute: this event would have to wait, and is withdrawn instead.
-    /// assert_eq!(sums.call(&"a").timeout(Duration::ZERO).push(2), Err(Error::TimedOut));
+    /// assert_eq!(sums.call(&"a").timeout(Duration::ZERO).push(2), Err(Error::timed_out()));
     /// assert_eq!(sums.waiting(&"a"), 0);
     /// ```
     ///

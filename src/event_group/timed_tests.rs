@@ -297,7 +297,7 @@ fn a_withdrawn_event_does_not_hasten_the_others() {
         events.push("key", vec![0]).unwrap();
         timed.next();
         events.call("key").delay(ms(50)).submit(vec![1]).unwrap();
-        assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![2]), Err(Error::TimedOut));
+        assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![2]), Err(Error::timed_out()));
         assert_eq!(events.waiting("key"), 1);
         eventually("the worker to sleep", || timed.clock.sleepers().len() == 1);
         timed.clock.advance(ms(20));
@@ -319,13 +319,13 @@ fn a_captain_that_times_out_hands_over() {
             timed.sleeping_until(&[hour]);
             // The hasty one becomes captain; its own deadline is on the system's clock.
             let hasty = s.spawn(|| events.call("key").delay(hour).timeout(ms(1)).push(vec![2]));
-            assert_eq!(hasty.join().unwrap(), Err(Error::TimedOut));
+            assert_eq!(hasty.join().unwrap(), Err(Error::timed_out()));
             timed.sleeping_until(&[hour]); // the worker again
 
             let patient = s.spawn(|| events.call("key").delay(ms(50)).push(vec![3]).unwrap());
             eventually("the captain", || timed.clock.sleepers().contains(&(timed.began + ms(50))));
             let hasty = s.spawn(|| events.call("key").delay(ms(20)).timeout(ms(1)).push(vec![4]));
-            assert_eq!(hasty.join().unwrap(), Err(Error::TimedOut));
+            assert_eq!(hasty.join().unwrap(), Err(Error::timed_out()));
             // The captain may sleep until the moment the other one wanted: it looks, and sleeps again.
             eventually("the captain", || timed.clock.sleepers().iter().any(|at| *at <= timed.began + ms(50)));
             timed.clock.advance(ms(20));
@@ -409,13 +409,13 @@ fn without_threads_submit_says_so_and_push_works() {
     within(|| {
         let (events, timed) =
             timed(|_, _| Err(std::io::Error::from(std::io::ErrorKind::WouldBlock)), |b| b.min_interval(ms(1)));
-        assert_eq!(events.submit("key", vec![1]), Err(Error::Abandoned));
+        assert_eq!(events.submit("key", vec![1]), Err(Error::abandoned()));
         assert!(format!("{events:?}").contains("keys: 0"));
         assert_eq!(events.push("key", vec![2]).unwrap().value, [2]);
-        assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![3]), Err(Error::TimedOut));
+        assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![3]), Err(Error::timed_out()));
         timed.clock.advance(ms(1));
         assert_eq!(events.push("key", vec![4]).unwrap().value, [4]);
-        assert_eq!(events.submit("key", vec![5]), Err(Error::Abandoned));
+        assert_eq!(events.submit("key", vec![5]), Err(Error::abandoned()));
         assert_eq!(timed.runs.len(), 2);
     });
 }

@@ -64,7 +64,7 @@ use std::hash::Hash;
 ///     Ok(landing) if landing.role == Role::Leader => println!("we loaded her: {}", landing.value),
 ///     Ok(landing) => println!("somebody in the fleet did: {}", landing.value),
 ///     Err(Error::Work(why)) => println!("nobody could: {why}"),
-///     Err(Error::TimedOut) => println!("somebody is still at it"),
+///     Err(Error::TimedOut(_)) => println!("somebody is still at it"),
 ///     Err(other) => println!("{other}"),
 /// }
 /// # Ok::<(), flight_group::fleet::FleetError>(())
@@ -494,12 +494,14 @@ where
                 Err(Error::Work(Grounded::Fleet(error))) => Err(Error::Fleet(error)),
                 // The leader had less time than this call has, which still has its closure.
                 Err(Error::Work(Grounded::TimedOut)) if !asked && !over(deadline) => continue,
-                Err(Error::Work(Grounded::TimedOut) | Error::TimedOut) => Err(Error::TimedOut),
+                Err(Error::Work(Grounded::TimedOut)) => Err(Error::timed_out()),
+                Err(Error::TimedOut(site)) => Err(Error::TimedOut(site)),
+                Err(Error::Cancelled(cancelled)) => Err(Error::Cancelled(cancelled)),
                 Err(Error::Panicked(panic)) => Err(Error::Panicked(panic)),
                 Err(Error::Deadlock(circle)) => Err(Error::Deadlock(circle)),
-                Err(Error::Overloaded) => Err(Error::Overloaded),
-                Err(Error::Abandoned) => Err(Error::Abandoned),
-                Err(Error::Missing) => Err(Error::Missing),
+                Err(Error::Overloaded(site)) => Err(Error::Overloaded(site)),
+                Err(Error::Abandoned(site)) => Err(Error::Abandoned(site)),
+                Err(Error::Missing(site)) => Err(Error::Missing(site)),
                 Err(Error::Fleet(error)) => Err(Error::Fleet(error)),
             };
         }

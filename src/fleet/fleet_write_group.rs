@@ -278,12 +278,14 @@ where
                 {
                     continue;
                 }
-                Err(Error::Work(Grounded::TimedOut) | Error::TimedOut) => Err(Error::TimedOut),
+                Err(Error::Work(Grounded::TimedOut)) => Err(Error::timed_out()),
+                Err(Error::TimedOut(site)) => Err(Error::TimedOut(site)),
+                Err(Error::Cancelled(cancelled)) => Err(Error::Cancelled(cancelled)),
                 Err(Error::Panicked(panic)) => Err(Error::Panicked(panic)),
                 Err(Error::Deadlock(circle)) => Err(Error::Deadlock(circle)),
-                Err(Error::Overloaded) => Err(Error::Overloaded),
-                Err(Error::Abandoned) => Err(Error::Abandoned),
-                Err(Error::Missing) => Err(Error::Missing),
+                Err(Error::Overloaded(site)) => Err(Error::Overloaded(site)),
+                Err(Error::Abandoned(site)) => Err(Error::Abandoned(site)),
+                Err(Error::Missing(site)) => Err(Error::Missing(site)),
                 Err(Error::Fleet(error)) => Err(Error::Fleet(error)),
             };
         }

@@ -83,7 +83,7 @@ fn a_server_that_stops_answering_holds_nobody_past_his_deadline() {
             until_within(Duration::from_secs(30), "it is back, before half of what an answer may take", || {
                 first.is_finished()
             });
-            assert_eq!(first.join().unwrap(), Err(Error::TimedOut));
+            assert_eq!(first.join().unwrap(), Err(Error::timed_out()));
             // Without a deadline a call waits for an answer, ..
             let patient = s.spawn(|| {
                 let outcome = group.try_work(&1, || Ok(3));
@@ -92,7 +92,7 @@ fn a_server_that_stops_answering_holds_nobody_past_his_deadline() {
             });
             // .. and those with a deadline do not wait as long: whether they find somebody reading, or would have to.
             for _ in 0..3 {
-                assert_eq!(group.call(&2).timeout(Duration::from_millis(50)).run(|| Ok(2)), Err(Error::TimedOut));
+                assert_eq!(group.call(&2).timeout(Duration::from_millis(50)).run(|| Ok(2)), Err(Error::timed_out()));
                 let lease = fleet.lease("l").acquire_timeout(Duration::from_millis(50));
                 assert_eq!(lease.unwrap_err(), FleetError::TimedOut);
             }

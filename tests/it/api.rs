@@ -10,7 +10,6 @@ use once_cell::sync::Lazy;
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::error::Error as StdError;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, RandomState};
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -321,77 +320,5 @@ fn landings_tell_role_and_circumstances() {
         assert_eq!(landing.clone(), landing);
         assert_eq!(landing.value, "value");
         assert_eq!(landing.into_value(), "value");
-    });
-}
-
-/// A value of an error type, one for each case.
-fn every_error() -> Vec<Error<std::num::ParseIntError>> {
-    let work = "x".parse::<u8>().unwrap_err();
-    let group: Group<u8, u8, std::num::ParseIntError> = Group::new();
-    let deadlock = Cell::new(None);
-    let _ = group.try_work(&1, || {
-        deadlock.set(group.try_work(&1, || Ok(1)).err());
-        Ok(1)
-    });
-    let receiver = group.call(&1).spawn(|| panic!("oh"));
-    let panicked = receiver.recv().unwrap().unwrap_err();
-    let deadlock = deadlock.take().unwrap();
-    vec![Error::Work(work), panicked, Error::TimedOut, deadlock, Error::Overloaded, Error::Abandoned, Error::Missing]
-}
-
-#[test]
-fn errors_have_predicates_messages_and_sources() {
-    within(|| {
-        let errors = every_error();
-        let predicates = [
-            Error::is_work,
-            Error::is_panicked,
-            Error::is_timed_out,
-            Error::is_deadlock,
-            Error::is_overloaded,
-            Error::is_abandoned,
-            Error::is_missing,
-        ];
-        for (i, error) in errors.iter().enumerate() {
-            let answers: Vec<_> = predicates.iter().map(|is| is(error)).collect();
-            assert_eq!(answers, (0..7).map(|n| n == i).collect::<Vec<_>>(), "{error:?}");
-            assert_eq!(error.work().is_some(), i == 0);
-            assert_eq!(error.clone().into_work().is_ok(), i == 0);
-            assert_eq!(&error.clone(), error);
-            let message = error.to_string();
-            assert!(message.starts_with(|c: char| c.is_lowercase()) && !message.ends_with('.'), "{message:?}");
-            assert_eq!(error.source().is_some(), [true, true, false, true, false, false, false][i], "{error:?}");
-        }
-        assert_eq!(errors[0].to_string(), "the work failed: invalid digit found in string");
-        assert_eq!(errors[0].source().unwrap().to_string(), "invalid digit found in string");
-        assert_eq!(errors[1].to_string(), "the work panicked: oh");
-        assert_eq!(errors[2].to_string(), "timed out waiting for the flight");
-        assert!(errors[3].to_string().starts_with("deadlock: this thread would wait for flight "));
-        assert_eq!(errors[4].to_string(), "overloaded: too many callers already wait for this key");
-        assert_eq!(errors[5].to_string(), "the flight was abandoned before its work ran");
-        assert_eq!(errors[6].to_string(), "the work returned nothing for this key");
-        // An error that is not `std::error::Error` can be printed all the same.
-        assert_eq!(Error::Work("text").to_string(), "the work failed: text");
-    });
-}
-
-/// The open error type the docs recommend, with `?` on both sides.
-#[test]
-fn any_error_fits_through_an_arc() {
-    within(|| {
-        type Shared = Arc<dyn StdError + Send + Sync>;
-        fn load(group: &Group<u8, u8, Shared>, text: &str) -> Result<u8, Box<dyn StdError>> {
-            let value = group.try_work(&1, || {
-                let value = text.parse::<u8>().map_err(|e| -> Shared { Arc::new(e) })?;
-                Ok(value)
-            })?;
-            Ok(value)
-        }
-        let group = Group::new();
-        assert_eq!(load(&group, "7").unwrap(), 7);
-        let error = load(&group, "x").unwrap_err();
-        assert_eq!(error.to_string(), "the work failed: invalid digit found in string");
-        let source = error.source().unwrap();
-        assert_eq!(source.to_string(), "invalid digit found in string");
     });
 }

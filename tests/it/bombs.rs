@@ -149,8 +149,8 @@ impl End {
             Ok(landing) => Self::Served(landing.value.0),
             Err(Error::Work(fault)) => Self::Failed(fault.0),
             Err(Error::Panicked(panic)) => Self::Panicked(panic.message().to_owned()),
-            Err(Error::TimedOut) => Self::TimedOut,
-            Err(Error::Abandoned) => Self::Abandoned,
+            Err(Error::TimedOut(_)) => Self::TimedOut,
+            Err(Error::Abandoned(_)) => Self::Abandoned,
             Err(Error::Deadlock(circle)) => panic!("a false alarm: {circle}"),
             Err(_) => panic!("neither overloaded nor missing is to be expected here"),
         }

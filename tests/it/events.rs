@@ -247,8 +247,8 @@ fn at_capacity_submit_is_refused_and_push_blocks() {
             assert_eq!(soon(&starts), [1]); // carried: it does not count any more
             events.submit("a", vec![2]).unwrap();
             events.submit("b", vec![3]).unwrap();
-            assert_eq!(events.submit("a", vec![4]), Err(Error::Overloaded));
-            assert_eq!(events.submit("c", vec![5]), Err(Error::Overloaded));
+            assert_eq!(events.submit("a", vec![4]), Err(Error::overloaded()));
+            assert_eq!(events.submit("c", vec![5]), Err(Error::overloaded()));
             let pusher = s.spawn(|| events.push("a", vec![6]).unwrap().value);
             until(|| events.followers("a") == 1);
             drop(go);
@@ -390,13 +390,13 @@ fn a_timed_out_event_is_withdrawn() {
             let first = s.spawn(|| events.push("key", vec![1]));
             soon(&starts);
             let soonest = Duration::from_millis(1);
-            assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![2]), Err(Error::TimedOut));
-            assert_eq!(events.call("key").timeout(soonest).push(vec![3]), Err(Error::TimedOut));
-            assert_eq!(events.call("key").deadline(Instant::now()).push(vec![4]), Err(Error::TimedOut));
+            assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![2]), Err(Error::timed_out()));
+            assert_eq!(events.call("key").timeout(soonest).push(vec![3]), Err(Error::timed_out()));
+            assert_eq!(events.call("key").deadline(Instant::now()).push(vec![4]), Err(Error::timed_out()));
             assert_eq!(events.waiting("key"), 0);
             let patient = s.spawn(|| events.call("key").timeout(Duration::MAX).push(vec![5]));
             until(|| events.followers("key") == 1);
-            assert_eq!(events.call("key").timeout(soonest).push(vec![6]), Err(Error::TimedOut));
+            assert_eq!(events.call("key").timeout(soonest).push(vec![6]), Err(Error::timed_out()));
             assert_eq!((events.waiting("key"), events.followers("key")), (1, 1));
             go.send(()).unwrap();
             assert_eq!(first.join().unwrap().unwrap().value, [1]);

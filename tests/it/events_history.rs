@@ -170,8 +170,8 @@ fn call(events: &EventGroup<u8, Vec<Event>, usize, usize>, op: Op, event: Vec<Ev
         Ok(Ok(told)) => told,
         Ok(Err(Error::Work(number))) => Told::Failed(number),
         Ok(Err(Error::Panicked(panic))) if panic.message() == "bomb: a bad event" => Told::Panicked,
-        Ok(Err(Error::TimedOut)) => Told::TimedOut,
-        Ok(Err(Error::Overloaded)) => Told::Refused,
+        Ok(Err(Error::TimedOut(_))) => Told::TimedOut,
+        Ok(Err(Error::Overloaded(_))) => Told::Refused,
         Ok(Err(other)) => panic!("an unexpected outcome: {other:?}"),
         Err(payload) => {
             assert_eq!(payload.downcast_ref(), Some(&"bomb: a bad event"));

@@ -170,10 +170,7 @@ fn all_failed_is_every_error_in_the_order_of_the_attempts() {
             .unwrap_err();
         let errors: Vec<_> = error.errors().iter().map(|error| error.work().unwrap().as_str()).collect();
         assert_eq!(errors, ["e0", "e1", "e2", "e3"]);
-        assert_eq!(
-            error.to_string(),
-            "all 4 attempts failed: the work failed: e0; the work failed: e1; the work failed: e2; the work failed: e3"
-        );
+        assert_eq!(error.to_string(), "all 4 attempts failed: e0; e1; e2; e3");
     });
 }
 

@@ -241,9 +241,9 @@ impl Stage {
             Ok(Some(Ok(landing))) => Seen::Value(landing.value),
             Ok(Some(Err(Error::Work(whose)))) => Seen::Fault(whose),
             Ok(Some(Err(Error::Panicked(panic)))) => Seen::Panicked(panic.message().parse().expect("a number")),
-            Ok(Some(Err(Error::TimedOut))) => Seen::TimedOut,
+            Ok(Some(Err(Error::TimedOut(_)))) => Seen::TimedOut,
             Ok(Some(Err(Error::Deadlock(_)))) => Seen::Deadlock,
-            Ok(Some(Err(Error::Abandoned))) => Seen::Abandoned,
+            Ok(Some(Err(Error::Abandoned(_)))) => Seen::Abandoned,
             Ok(Some(Err(other))) => panic!("nobody sheds load here: {other}"),
             Err(payload) => Seen::Unwound(message(&*payload).parse().expect("a number")),
         };

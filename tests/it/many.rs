@@ -96,7 +96,7 @@ fn p5_every_end_of_many_reaches_every_follower() {
             match own {
                 Ok(found) if end == "missing" => {
                     assert_eq!(found[&1].as_ref().unwrap().value, 1);
-                    assert_eq!(found[&2], Err(Error::Missing));
+                    assert_eq!(found[&2], Err(Error::missing()));
                 }
                 Ok(found) => assert!(found.values().all(|share| *share == Err(Error::Work("down")))),
                 Err(payload) => assert_eq!((end, message(&*payload).as_str()), ("panic", "many")),
@@ -164,7 +164,7 @@ fn many_keys_respect_max_followers_and_forget() {
             })
         };
         let found = group.work_many(&[1, 2], |missing| Ok(doubled(missing)));
-        assert_eq!((&found[&1], found[&2].as_ref().unwrap().value), (&Err(Error::Overloaded), 4));
+        assert_eq!((&found[&1], found[&2].as_ref().unwrap().value), (&Err(Error::overloaded()), 4));
         assert!(group.forget(&1));
         let found = group.work_many(&[1, 2], |missing| {
             assert!(group.forget(&2));

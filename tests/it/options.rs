@@ -29,13 +29,13 @@ fn max_followers_sheds_calls_that_can_say_so() {
         let followers = line_up(&group, 1, 2, |group, i| {
             if i == 0 { group.try_work(&1, || Ok(2)) } else { group.call(&1).fresh().run(|| Ok(2)).map(|l| l.value) }
         });
-        assert_eq!(group.try_work(&1, || Ok(3)), Err(Error::Overloaded));
-        assert_eq!(group.call(&1).run(|| Ok(3)), Err(Error::Overloaded));
-        assert_eq!(group.call(&1).fresh().run(|| Ok(3)), Err(Error::Overloaded));
-        assert_eq!(group.call(&1).timeout(AGES).run(|| Ok(3)), Err(Error::Overloaded));
-        assert_eq!(group.call(&1).takeover_after(AGES).run(|| Ok(3)), Err(Error::Overloaded));
-        assert_eq!(group.call(&1).wait(), Some(Err(Error::Overloaded)));
-        assert_eq!(group.call(&1).spawn(|| Ok(3)).recv().unwrap(), Err(Error::Overloaded));
+        assert_eq!(group.try_work(&1, || Ok(3)), Err(Error::overloaded()));
+        assert_eq!(group.call(&1).run(|| Ok(3)), Err(Error::overloaded()));
+        assert_eq!(group.call(&1).fresh().run(|| Ok(3)), Err(Error::overloaded()));
+        assert_eq!(group.call(&1).timeout(AGES).run(|| Ok(3)), Err(Error::overloaded()));
+        assert_eq!(group.call(&1).takeover_after(AGES).run(|| Ok(3)), Err(Error::overloaded()));
+        assert_eq!(group.call(&1).wait(), Some(Err(Error::overloaded())));
+        assert_eq!(group.call(&1).spawn(|| Ok(3)).recv().unwrap(), Err(Error::overloaded()));
         assert_eq!(group.try_work(&2, || Ok(3)), Ok(3), "another key is not overloaded");
         assert_eq!((group.followers(&1), group.stats().overloaded), (2, 7));
         assert_eq!(leader.release(), Ok(1));
@@ -68,10 +68,10 @@ fn max_followers_never_refuses_the_verbs_without_an_error() {
                 })
             })
         };
-        assert_eq!(reads.try_work(&1, || Ok(2)), Err(Error::Overloaded));
-        assert_eq!(writes.try_write(&1, || Ok(2)), Err(Error::Overloaded));
-        assert_eq!(writes.call(&1).wait(), Some(Err(Error::Overloaded)));
-        assert_eq!(writes.call(&1).spawn(|| Ok(2)).recv().unwrap(), Err(Error::Overloaded));
+        assert_eq!(reads.try_work(&1, || Ok(2)), Err(Error::overloaded()));
+        assert_eq!(writes.try_write(&1, || Ok(2)), Err(Error::overloaded()));
+        assert_eq!(writes.call(&1).wait(), Some(Err(Error::overloaded())));
+        assert_eq!(writes.call(&1).spawn(|| Ok(2)).recv().unwrap(), Err(Error::overloaded()));
         let readers = line_up(&reads, 1, 3, |reads, _| reads.work(&1, || 2));
         let writers = line_up(&writes, 1, 3, |writes, _| writes.write(&1, || 2));
         reading.release();
@@ -88,10 +88,10 @@ fn max_followers_counts_those_who_wait_now() {
         let group: G = Group::builder().max_followers(1).build();
         for _ in 0..3 {
             let leader = hold(&group, Ok(1));
-            assert_eq!(group.call(&1).timeout(SOON).run(|| Ok(2)), Err(Error::TimedOut));
-            assert_eq!(group.call(&1).fresh().timeout(SOON).run(|| Ok(2)), Err(Error::TimedOut));
+            assert_eq!(group.call(&1).timeout(SOON).run(|| Ok(2)), Err(Error::timed_out()));
+            assert_eq!(group.call(&1).fresh().timeout(SOON).run(|| Ok(2)), Err(Error::timed_out()));
             let follower = line_up(&group, 1, 1, |group, _| group.try_work(&1, || Ok(2)));
-            assert_eq!(group.try_work(&1, || Ok(2)), Err(Error::Overloaded));
+            assert_eq!(group.try_work(&1, || Ok(2)), Err(Error::overloaded()));
             leader.release().unwrap();
             follower.into_iter().for_each(|follower| assert_eq!(finish(follower), Ok(1)));
         }

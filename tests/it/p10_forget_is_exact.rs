@@ -284,7 +284,7 @@ fn p10_a_look_waits_for_no_flight_that_is_too_old() {
         assert_eq!(group.call(&1).fresh().timeout(Duration::ZERO).wait(), None, "there is nothing to wait for");
         let fresh = line_up(&group, 1, 1, |group, _| group.call(&1).fresh().run(|| Ok(2)).unwrap().value);
         assert_eq!(group.call(&1).timeout(SOON).wait(), None);
-        assert_eq!(group.call(&1).fresh().timeout(SOON).wait(), Some(Err(Error::TimedOut)));
+        assert_eq!(group.call(&1).fresh().timeout(SOON).wait(), Some(Err(Error::timed_out())));
         old.release();
         assert!(fresh.into_iter().all(|caller| finish(caller) == 2));
     });
@@ -354,14 +354,14 @@ fn p10_a_deadline_before_the_take_over_wins() {
         let group = G::new();
         let stuck = hold(&group, 1);
         let result = group.call(&1).timeout(SOON).takeover_after(Duration::from_secs(60)).run(|| Ok(2));
-        assert_eq!(result, Err(Error::TimedOut));
+        assert_eq!(result, Err(Error::timed_out()));
         let result = group.call(&1).takeover_after(SOON).timeout(Duration::from_secs(60)).run(|| Ok(2));
         assert_eq!(result.unwrap().value, 2);
         assert!(stuck.release().detached());
         // Without effect on `wait`, which has nothing to take over with.
         let stuck = hold(&group, 3);
         let result = group.call(&1).takeover_after(Duration::ZERO).timeout(SOON).wait();
-        assert_eq!(result, Some(Err(Error::TimedOut)));
+        assert_eq!(result, Some(Err(Error::timed_out())));
         assert!(!stuck.release().detached());
         assert_eq!(group.stats().taken_over, 1);
     });

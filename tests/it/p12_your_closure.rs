@@ -118,7 +118,7 @@ fn p12_an_unneeded_closure_is_dropped_before_the_call_returns() {
         assert_eq!(gone.load(SeqCst), 1);
         let (canary, gone) = Canary::new();
         let no_time = reads.call(&1).timeout(Duration::ZERO).run(move || Ok(canary_lives(&canary)));
-        assert_eq!((no_time, gone.load(SeqCst)), (Err(Error::TimedOut), 1));
+        assert_eq!((no_time, gone.load(SeqCst)), (Err(Error::timed_out()), 1));
         // Spawned and joined, spawned and shed.
         let (canary, of_joined) = Canary::new();
         let receiver = reads.call(&1).spawn(move || Ok(canary_lives(&canary)));
@@ -126,9 +126,9 @@ fn p12_an_unneeded_closure_is_dropped_before_the_call_returns() {
         let (canary, gone) = Canary::new();
         let fourth = reads.call(&1).spawn(|| unreachable!());
         let shed = reads.call(&1).spawn(move || Ok(canary_lives(&canary)));
-        assert_eq!((shed.recv().unwrap(), gone.load(SeqCst)), (Err(Error::Overloaded), 1));
+        assert_eq!((shed.recv().unwrap(), gone.load(SeqCst)), (Err(Error::overloaded()), 1));
         let (canary, gone) = Canary::new();
-        assert_eq!(reads.try_work(&1, move || Ok(canary_lives(&canary))), Err(Error::Overloaded));
+        assert_eq!(reads.try_work(&1, move || Ok(canary_lives(&canary))), Err(Error::overloaded()));
         assert_eq!(gone.load(SeqCst), 1);
         read.release();
         write.release();

@@ -94,7 +94,7 @@ fn p4_who_has_timed_out_is_not_counted() {
             for (i, caller) in callers.into_iter().enumerate() {
                 match finish(caller) {
                     Ok(landing) => assert_eq!(landing.value, expected),
-                    Err(error) => assert_eq!((error, i), (Error::TimedOut, impatient)),
+                    Err(error) => assert_eq!((error, i), (Error::timed_out(), impatient)),
                 }
             }
             assert_eq!(group.stats().timed_out, 1);

@@ -19,7 +19,7 @@ fn circle<E: std::fmt::Debug>(error: Error<E>) -> Deadlock {
 /// aboard a moment before that, and would be refused itself if this thread waited first.)
 fn until_refused<V: std::fmt::Debug>(call: impl Fn() -> Result<Landing<V>, Error<std::convert::Infallible>>) {
     until(|| match call() {
-        Err(Error::TimedOut) => false,
+        Err(Error::TimedOut(_)) => false,
         other => {
             circle(other.unwrap_err());
             true
@@ -339,7 +339,7 @@ fn p7_no_alarm_where_another_wait_ends_by_itself() {
                             let call = if takeover { call.takeover_after(SOON * 10) } else { call.timeout(SOON * 10) };
                             match call.run(|| Ok(70)) {
                                 Ok(landing) => landing.value,
-                                Err(Error::TimedOut) => 71,
+                                Err(Error::TimedOut(_)) => 71,
                                 // It came second, and closed the circle itself: its own deadline spares it nothing.
                                 Err(Error::Deadlock(_)) => 72,
                                 Err(error) => panic!("{error}"),

@@ -188,7 +188,7 @@ fn p8_what_nobody_waits_for_any_more_is_dropped() {
             let _canary = canary;
             Ok(1)
         });
-        assert_eq!(receiver.recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(receiver.recv().unwrap(), Err(Error::abandoned()));
         assert_eq!((gone.load(SeqCst), group.in_flight()), (1, 0));
     });
 }

@@ -77,7 +77,7 @@ fn p12_a_spawned_closure_waits_for_its_executor() {
             spawn(move || group.call(&1).run(|| unreachable!()))
         };
         until_waiting(&group, &1, 2);
-        assert_eq!(group.call(&1).timeout(Duration::ZERO).run(|| Ok(2)), Err(Error::TimedOut));
+        assert_eq!(group.call(&1).timeout(Duration::ZERO).run(|| Ok(2)), Err(Error::timed_out()));
         queue.recv().unwrap().run();
         let landing = first.recv().unwrap().unwrap();
         assert_eq!((landing.value, landing.role, landing.shared()), (1, Role::Leader, true));
@@ -105,8 +105,8 @@ fn p5_a_dropped_job_strands_nobody() {
         let job = queue.recv().unwrap();
         assert!(queue.is_empty());
         drop(job);
-        assert_eq!(first.recv().unwrap(), Err(Error::Abandoned));
-        assert_eq!(finish(onlooker), Some(Err(Error::Abandoned)));
+        assert_eq!(first.recv().unwrap(), Err(Error::abandoned()));
+        assert_eq!(finish(onlooker), Some(Err(Error::abandoned())));
         assert_eq!(group.in_flight(), 0);
 
         // A blocked follower leads with its own closure; a spawned one is handed to the executor in its turn.
@@ -117,14 +117,14 @@ fn p5_a_dropped_job_strands_nobody() {
         };
         until_waiting(&group, &1, 1);
         drop(queue.recv().unwrap());
-        assert_eq!(first.recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(first.recv().unwrap(), Err(Error::abandoned()));
         let landing = finish(blocked).unwrap();
         assert_eq!((landing.value, landing.role), (2, Role::Leader));
 
         let first = group.call(&1).spawn(|| unreachable!());
         let second = group.call(&1).spawn(|| Ok(3));
         drop(queue.recv().unwrap());
-        assert_eq!(first.recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(first.recv().unwrap(), Err(Error::abandoned()));
         queue.recv().unwrap().run();
         let landing = second.recv().unwrap().unwrap();
         assert_eq!((landing.value, landing.role), (3, Role::Leader));
@@ -143,7 +143,7 @@ fn p10_a_dropped_job_promotes_those_queued_behind_it() {
         let captain = group.call(&1).spawn(|| Ok(2));
         assert_eq!((group.followers(&1), queue.len()), (2, 1));
         drop(queue.recv().unwrap());
-        assert_eq!(dropped.recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(dropped.recv().unwrap(), Err(Error::abandoned()));
         queue.recv().unwrap().run();
         assert_eq!(captain.recv().unwrap().unwrap().role, Role::Leader);
         assert_eq!(superseded.recv().unwrap().unwrap().role, Role::Follower);
@@ -153,7 +153,7 @@ fn p10_a_dropped_job_promotes_those_queued_behind_it() {
         let third = group.call(&1).spawn(|| unreachable!());
         drop(queue.recv().unwrap());
         drop(queue.recv().unwrap());
-        assert_eq!((first.recv().unwrap(), third.recv().unwrap()), (Err(Error::Abandoned), Err(Error::Abandoned)));
+        assert_eq!((first.recv().unwrap(), third.recv().unwrap()), (Err(Error::abandoned()), Err(Error::abandoned())));
         queue.recv().unwrap().run();
         assert_eq!(second.recv().unwrap().unwrap().value, 3);
         assert_eq!(group.in_flight(), 0);
@@ -192,7 +192,7 @@ fn p5_an_executor_that_panics_abandons_the_job() {
     within(|| {
         let group: Group<u8, u32> = Group::builder().executor(|_| panic!("no workers")).build();
         for _ in 0..3 {
-            assert_eq!(group.call(&1).spawn(|| Ok(1)).recv().unwrap(), Err(Error::Abandoned));
+            assert_eq!(group.call(&1).spawn(|| Ok(1)).recv().unwrap(), Err(Error::abandoned()));
         }
         assert_eq!((group.in_flight(), group.stats().abandoned), (0, 3));
         assert_eq!(group.work(&1, || 2), 2);

@@ -127,7 +127,7 @@ fn play(setting: Setting, callers: &[Caller]) {
     assert_eq!(stats.keys, batches.iter().map(|(keys, _)| keys.len() as u64).sum::<u64>());
     assert_eq!(
         stats.timed_out,
-        ends.iter().filter(|(_, _, got)| matches!(got, Ok(Err(Error::TimedOut)))).count() as u64
+        ends.iter().filter(|(_, _, got)| matches!(got, Ok(Err(Error::TimedOut(_))))).count() as u64
     );
 
     if setting.panics_on.is_none() {
@@ -139,7 +139,7 @@ fn judge(setting: Setting, ends: &[End], batches: &[(Vec<u32>, thread::ThreadId)
     for (caller, _, got) in ends {
         match got {
             Ok(Ok(made)) => assert!(batches[made.batch].0.contains(&caller.key)),
-            Ok(Err(Error::TimedOut)) => assert!(caller.timed),
+            Ok(Err(Error::TimedOut(_))) => assert!(caller.timed),
             Ok(Err(Error::Panicked(_))) | Err(()) => assert!(setting.panics_on.is_some()),
             Ok(Err(other)) => panic!("unexpected {other:?}"),
         }

@@ -105,7 +105,7 @@ fn an_event_whose_caller_timed_out_is_withdrawn_or_carried_once() {
                             Some(event)
                         }
                         Err(error) => {
-                            assert!(error == Error::TimedOut && i % 2 == 1);
+                            assert!(error == Error::timed_out() && i % 2 == 1);
                             None
                         }
                     }

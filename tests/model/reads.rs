@@ -87,7 +87,7 @@ fn p6_timeouts_disturb_nobody() {
                         Ok(1)
                     }) {
                         Ok(landing) => assert_eq!(landing.value, 1),
-                        Err(error) => assert_eq!(error, Error::TimedOut),
+                        Err(error) => assert_eq!(error, Error::timed_out()),
                     }
                 })
             })
@@ -155,7 +155,7 @@ fn p6_a_share_of_wake_ups_is_never_lost() {
                             Ok(1)
                         })
                     };
-                    assert!(landing.is_ok() || landing == Err(Error::TimedOut) && i % 2 == 1);
+                    assert!(landing.is_ok() || landing == Err(Error::timed_out()) && i % 2 == 1);
                 })
             })
             .collect();

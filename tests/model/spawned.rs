@@ -135,7 +135,7 @@ fn abandoned_flights_strand_nobody() {
         blocked.into_iter().for_each(|caller| caller.join().unwrap());
         match receiver.try_recv().unwrap() {
             Ok(landing) => assert_eq!((landing.value, landing.role), (9, Role::Follower)),
-            Err(error) => assert_eq!(error, Error::Abandoned),
+            Err(error) => assert_eq!(error, Error::abandoned()),
         }
         assert_eq!(group.in_flight(), 0);
     });

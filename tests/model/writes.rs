@@ -76,7 +76,7 @@ fn p6_a_captain_that_times_out_hands_over() {
                         if i % 2 == 0 { group.call(&1).run(write) } else { group.call(&1).timeout(A_WHILE).run(write) };
                     match landing {
                         Ok(landing) => assert!(landing.value > arrived),
-                        Err(error) => assert!(error == Error::TimedOut && i % 2 == 1),
+                        Err(error) => assert!(error == Error::timed_out() && i % 2 == 1),
                     }
                 })
             })
@@ -121,7 +121,7 @@ fn p6_a_share_of_wake_ups_is_never_lost_in_a_queue() {
                 spawn(move || {
                     let call = group.call(&1);
                     let landing = if i % 3 == 0 { call.run(|| Ok(1)) } else { call.timeout(A_WHILE).run(|| Ok(1)) };
-                    assert!(landing.is_ok() || landing == Err(Error::TimedOut) && i % 3 != 0);
+                    assert!(landing.is_ok() || landing == Err(Error::timed_out()) && i % 3 != 0);
                 })
             })
             .collect();
@@ -154,7 +154,7 @@ fn p6_a_queued_flight_that_everybody_left_is_dissolved() {
             spawn(move || match group.call(&1).wait() {
                 None => {}
                 Some(Ok(landing)) => assert!(landing.value == 1 || landing.value == 2),
-                Some(Err(error)) => assert_eq!(error, Error::Abandoned),
+                Some(Err(error)) => assert_eq!(error, Error::abandoned()),
             })
         };
         leader.join().unwrap();

@@ -44,8 +44,8 @@ fn a_key_that_the_function_forgot_is_missing_and_the_others_are_not() {
         gated.tell(Act::AnswerBut(1));
         gated.started();
         gated.tell(Act::AnswerBut(2));
-        assert_eq!(first.join().unwrap(), Err(Error::Missing));
-        assert_eq!(queued.map(|thread| thread.join().unwrap()), [Err(Error::Missing), Ok(30), Err(Error::Missing)]);
+        assert_eq!(first.join().unwrap(), Err(Error::missing()));
+        assert_eq!(queued.map(|thread| thread.join().unwrap()), [Err(Error::missing()), Ok(30), Err(Error::missing())]);
         assert_eq!(gated.batcher.stats().missing, 3);
         gated.assert_idle();
     });
@@ -55,7 +55,7 @@ fn a_key_that_the_function_forgot_is_missing_and_the_others_are_not() {
 fn a_key_that_nobody_asked_for_is_ignored() {
     let batcher: Batcher<u32, u32> = Batcher::new(|_: &[u32]| Ok(HashMap::from([(1, 10), (2, 20)])));
     assert_eq!(batcher.load(&1), Ok(10));
-    assert_eq!(batcher.load(&3), Err(Error::Missing));
+    assert_eq!(batcher.load(&3), Err(Error::missing()));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn one_bad_key_fails_nobody_else() {
         let odd = |key| Err(Error::Work(format!("{key} is odd")));
         assert_eq!(first.join().unwrap(), odd(1));
         let got: Vec<_> = queued.into_iter().map(|thread| thread.join().unwrap()).collect();
-        assert_eq!(got, [Ok(20), odd(3), Ok(40), Err(Error::Missing), odd(3)]);
+        assert_eq!(got, [Ok(20), odd(3), Ok(40), Err(Error::missing()), odd(3)]);
         let stats = batcher.stats();
         assert_eq!((stats.failed, stats.missing), (0, 1), "no batch failed as a whole");
     });

@@ -133,7 +133,7 @@ fn every_outcome_has_its_counter() {
         group.try_work(&1, || Err("no")).unwrap_err();
         catch_unwind(AssertUnwindSafe(|| group.try_work(&1, || panic!("the leader's bang")))).unwrap_err();
         group.work_many(&[1, 2], |_| Ok([(1, 1)].into()));
-        assert_eq!(group.call(&1).spawn(|| Ok(1)).recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(group.call(&1).spawn(|| Ok(1)).recv().unwrap(), Err(Error::abandoned()));
         let outcomes = ["value", "failed", "panicked", "abandoned", "missing"].map(|word| scrape.landed("g", word));
         assert_eq!(outcomes, [1.0; 5]);
 
@@ -142,7 +142,7 @@ fn every_outcome_has_its_counter() {
                 assert!(matches!(group.try_work(&1, || Ok(0)), Err(Error::Deadlock(_))));
                 std::thread::scope(|s| {
                     let wait = s.spawn(|| group.call(&1).timeout(Duration::from_millis(1)).run(|| Ok(0)));
-                    assert_eq!(wait.join().unwrap(), Err(Error::TimedOut));
+                    assert_eq!(wait.join().unwrap(), Err(Error::timed_out()));
                     let wait = s.spawn(|| group.call(&1).takeover_after(Duration::from_millis(1)).run(|| Ok(0)));
                     wait.join().unwrap().unwrap();
                 });

@@ -155,9 +155,9 @@ fn a_wait_that_times_out_is_linked_and_told() {
             .try_work(&1, || {
                 std::thread::scope(|s| {
                     let wait = s.spawn(|| group.call(&1).timeout(Duration::from_millis(1)).run(|| Ok(0)));
-                    assert_eq!(wait.join().unwrap(), Err(Error::TimedOut));
+                    assert_eq!(wait.join().unwrap(), Err(Error::timed_out()));
                     let none = s.spawn(|| group.call(&1).timeout(Duration::ZERO).run(|| Ok(0)));
-                    assert_eq!(none.join().unwrap(), Err(Error::TimedOut));
+                    assert_eq!(none.join().unwrap(), Err(Error::timed_out()));
                 });
                 Ok(1)
             })
@@ -209,7 +209,7 @@ fn what_detaches_or_refuses_is_told() {
         let full: Group<u32, u32> = Group::builder().name("full").max_followers(0).traced().build();
         full.work(&1, || {
             std::thread::scope(|s| {
-                assert_eq!(s.spawn(|| full.try_work(&1, || Ok(2))).join().unwrap(), Err(Error::Overloaded));
+                assert_eq!(s.spawn(|| full.try_work(&1, || Ok(2))).join().unwrap(), Err(Error::overloaded()));
             });
             1
         });
@@ -258,7 +258,7 @@ fn a_spawned_flight_belongs_to_who_spawned_it() {
 
         let dropped = group.call(&2).spawn(|| Ok(3));
         drop(queue.recv().unwrap());
-        assert_eq!(dropped.recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(dropped.recv().unwrap(), Err(Error::abandoned()));
 
         let seen = trace::of("spawned");
         seen.assert_complete();
