@@ -98,7 +98,7 @@ pub enum Error<E> {
     Fleet(crate::fleet::FleetError),
 }
 
-/// For tests: errors of a group that is not named. To name one, use the variant: `Error::TimedOut(site)`.
+/// Errors of a group that is not named. To name one, use the variant, `Error::TimedOut(site)`, or [`at`](Error::at).
 impl<E> Error<E> {
     /// [`Error::TimedOut`] without a group's name.
     pub fn timed_out() -> Self {
@@ -181,6 +181,31 @@ impl<E> Error<E> {
             Self::Deadlock(circle) => circle.hops().first().map(Hop::site),
             #[cfg(feature = "redis")]
             Self::Fleet(_) => None,
+        }
+    }
+
+    /// The same error, from this group. [`Work`](Self::Work) and [`Deadlock`](Self::Deadlock) stay as they are: the
+    /// first is the closure's own error, the second names the group of each hop.
+    ///
+    /// ```
+    /// use flight_group::{Error, Kind, Site};
+    ///
+    /// let error = Error::<String>::timed_out().at(Site::new(Kind::WriteGroup).named("saves"));
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "timed out waiting for a flight in write group \"saves\"; wait longer, or make its work faster"
+    /// );
+    /// ```
+    #[must_use = "it returns the error with its site"]
+    pub fn at(self, site: Site) -> Self {
+        match self {
+            Self::Panicked(panic) => Self::Panicked(panic.at(site)),
+            Self::TimedOut(_) => Self::TimedOut(site),
+            Self::Cancelled(cancelled) => Self::Cancelled(cancelled.at(site)),
+            Self::Overloaded(_) => Self::Overloaded(site),
+            Self::Abandoned(_) => Self::Abandoned(site),
+            Self::Missing(_) => Self::Missing(site),
+            other => other,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Everything shown here is compiled and run as a test, here (with the features it needs) or in the package of the peers.
 //!
 //! * [`patterns`]: how to use the groups for what they are for, with the traps.
+//! * [`types`]: keys and errors: which types work, and the line that the compiler asks for.
 //! * [`observing`]: what is stuck now, spans, meters, and what to make of them at 3 a.m.
 //! * [`caches`]: a cache with eviction behind a group, read-through and stale while refresh.
 //! * [`comparison`]: what other crates, and Go's and Java's, do in the same situations, each fact with its test.
@@ -20,3 +21,4 @@ pub mod limitations;
 pub mod observing;
 pub mod patterns;
 pub mod performance;
+pub mod types;

@@ -311,8 +311,9 @@
 //!
 //! # One error type for `?`
 //!
-//! Followers get clones of the leader's error, and most errors cannot be cloned. `Arc<dyn Error + Send + Sync>` can
-//! hold any of them; [`Error`](crate::Error) shows the one line that makes `?` work with it.
+//! All callers of a flight get its error, and most errors cannot be cloned. [`SharedError`](crate::SharedError) holds
+//! any of them: `?` makes it in the closure, and `?` turns what the call returns into a `Box<dyn Error>` or an
+//! `anyhow::Error`. [`types`](super::types) shows it, and which other error types fit.
 //!
 //! # Merging events
 //!

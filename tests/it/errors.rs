@@ -292,6 +292,18 @@ fn errors_are_equal_whatever_group_they_come_from() {
 }
 
 #[test]
+fn an_error_is_put_where_it_comes_from() {
+    let saves = Site::new(Kind::WriteGroup).named("saves");
+    for error in one_of_each() {
+        let (before, moved) = (error.clone(), error.at(saves.clone()));
+        assert_eq!(moved, before, "the same thing happened");
+        let kept = before.is_work() || before.is_deadlock();
+        assert_eq!(moved.site(), if kept { before.site() } else { Some(&saves) });
+        assert_eq!(moved.to_string().contains("write group \"saves\""), !kept, "{moved}");
+    }
+}
+
+#[test]
 fn the_works_error_is_mapped_and_all_else_is_kept() {
     for error in one_of_each() {
         let mapped = error.clone().map_work(|layered| format!("<{layered}>"));
@@ -328,7 +340,7 @@ fn question_marks_go_through_nested_flights_and_tokens() {
     // Into a function that returns the inner error.
     let outer: Group<u8, u8, Error<&str>> = Group::new();
     let flat = |key: u8| -> Result<u8, Error<&str>> {
-        let value = outer.try_work(&key, || Ok(inner.try_work(&key, || Err("no such row"))?))?;
+        let value = outer.try_work(&key, || inner.try_work(&key, || Err("no such row")))?;
         Ok(value)
     };
     assert_eq!(flat(1), Err(Error::Work("no such row")));

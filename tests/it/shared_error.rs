@@ -74,7 +74,7 @@ fn an_anyhow_error_becomes_one_with_its_chain() {
     let load = || -> anyhow::Result<u8> {
         let value = group.try_work(&1, || {
             let user: anyhow::Result<u8> = Err(any());
-            Ok(user.map_err(SharedError::new)?)
+            user.map_err(SharedError::new)
         })?;
         Ok(value)
     };
