@@ -340,7 +340,7 @@ fn batched(file: &Path, question: Question, rows: u64) -> Result<Contender, Stri
             let id = number % rows;
             match users.load(&id) {
                 Ok(found) => check(id, &found),
-                Err(Error::Missing) => Err(format!("no row {id}")),
+                Err(Error::Missing(_)) => Err(format!("no row {id}")),
                 Err(error) => Err(error.to_string()),
             }
         })

@@ -80,7 +80,7 @@ impl Service {
     fn file_changed(self: &Arc<Self>) {
         let service = self.clone();
         // The receiver is not needed: a reload that fails says so itself. Dropping it cancels nothing.
-        drop(self.reloads.call(&self.path).spawn(move || service.reload()));
+        drop(self.reloads.spawn(&self.path, move || service.reload()));
         let mut log = self.log();
         log.notices += 1;
         log.last_notice = Some(Instant::now());
@@ -345,7 +345,7 @@ fn wait_for_reloads(service: &Service, directory: &Path, seen: &Receiver<()>) ->
     seen.recv_timeout(WATCHDOG).map_err(|_| problem(format!("the watcher has not reported for {WATCHDOG:?}")))?;
     std::fs::remove_file(&marker).map_err(problem)?;
     // What came of them is in the log.
-    let _ = service.reloads.call(&service.path).wait();
+    let _ = service.reloads.call(&service.path).flush();
     Ok(())
 }
 

@@ -1,7 +1,10 @@
 //! A request to stop, with its cause, that threads can poll, wait for and hand down.
 
+pub use crate::error::Cancelled;
+
 use crate::engine::panics::drop_quietly;
 use crate::sync::{self, Arc, Condvar, Duration, Instant, Mutex, OnceCell};
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -11,13 +14,14 @@ use std::sync::Weak;
 /// ([`is_cancelled`](Self::is_cancelled), [`check`](Self::check)) or blocks ([`wait`](Self::wait),
 /// [`wait_timeout`](Self::wait_timeout), [`wait_deadline`](Self::wait_deadline)).
 ///
-/// Nothing is interrupted by it: code that never looks at its token runs to its end. Cloning gives another handle
-/// to the same token; [`child`](Self::child) gives a token of its own that is cancelled together with this one, but
-/// can be cancelled alone. A token costs one allocation, no thread and no runtime; polling one is a single atomic
-/// load. [`ErrGroup`](crate::ErrGroup) and [`Hedge`](crate::Hedge) hand one to each of their tasks.
+/// A cancel interrupts nothing: code that never looks at its token runs to its end. Cloning makes another handle to the
+/// same token. [`child`](Self::child) makes a new token that is cancelled together with this one, and can be cancelled
+/// alone. A token costs one allocation, no thread and no runtime. Polling it is a single atomic load.
+/// [`ErrGroup`](crate::ErrGroup) and [`Hedge`](crate::Hedge) give one to each of their tasks. Calls of all groups have
+/// [`cancel`](crate::Call::cancel): their wait ends when the token is cancelled.
 ///
-/// The shape is that of Go's `context.WithCancelCause` (a cause, the first one stays, children follow their
-/// parent), without the values and the timers: who wants a deadline waits with one.
+/// It is like Go's `context.WithCancelCause`: a cause, the first one stays, children follow their parent. It has no values
+/// and no timers. For a deadline use [`wait_deadline`](Self::wait_deadline).
 ///
 /// # Examples
 ///
@@ -30,7 +34,7 @@ use std::sync::Weak;
 ///     let token = token.clone();
 ///     move || {
 ///         let mut rounds = 0;
-///         // A sleep that a cancel ends at once: `None` means that the time was slept through.
+///         // A sleep that a cancel ends at once. `None`: nobody has cancelled.
 ///         while token.wait_timeout(Duration::from_millis(1)).is_none() {
 ///             rounds += 1;
 ///         }
@@ -82,20 +86,33 @@ struct Node {
 
 #[derive(Default)]
 struct Listeners {
-    list: Vec<Listener>,
-    /// Once so many are listed the dead are swept out: a long-lived parent of short-lived children stays small.
+    children: Vec<Weak<Node>>,
+    /// Once there are so many children the dead are swept out: a long-lived parent of short-lived ones stays small.
     sweep_at: usize,
-}
-
-enum Listener {
-    Child(Weak<Node>),
-    Caller(Weak<dyn Wake>),
+    /// Ordered by registration; a tree, because it gives its memory back as it shrinks.
+    callers: BTreeMap<u64, Arc<dyn Wake>>,
+    registered: u64,
 }
 
 /// A blocked caller of this crate that a cancel should wake.
 pub(crate) trait Wake: Send + Sync {
-    /// Called once, with no lock of the token held.
+    /// Called once at most for each registration, with no lock of the token held. It may come a little after the
+    /// registration was dropped, if the cancel was on its way by then.
     fn wake(&self);
+}
+
+/// As long as it lives, a cancel wakes the caller it was made for; dropping it leaves nothing behind.
+#[must_use = "a registration that is dropped wakes nobody"]
+pub(crate) struct Registration<'t> {
+    token: &'t CancelToken,
+    number: u64,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        let caller = self.token.node.listeners.lock().callers.remove(&self.number);
+        drop(caller); // after the lock: it may be the last handle
+    }
 }
 
 impl CancelToken {
@@ -114,11 +131,11 @@ impl CancelToken {
         Self { node: Arc::new(node) }
     }
 
-    /// A token that is cancelled when this one is, with the same cause. Cancelling the child leaves this one, and
-    /// its other children, alone.
+    /// A token that is cancelled when this one is, with the same cause. Cancelling the child does not cancel this token or
+    /// its other children.
     ///
-    /// The child of a cancelled token is born cancelled. A child that is dropped leaves nothing behind but a few
-    /// words, swept out as further children are made.
+    /// The child of a cancelled token is cancelled from the beginning. A child that is dropped leaves a few words of memory,
+    /// which are freed when further children are made.
     ///
     /// ```
     /// use flight_group::CancelToken;
@@ -137,31 +154,38 @@ impl CancelToken {
     #[must_use = "a child nobody holds tells nobody"]
     pub fn child(&self) -> Self {
         let child = Self::with_parent(Some(Arc::clone(&self.node)));
-        self.listen(Listener::Child(Arc::downgrade(&child.node)));
+        let mut listeners = self.node.listeners.lock();
+        if let Some(cancelled) = self.node.cancelled.get() {
+            drop(listeners);
+            let _ = child.node.publish(cancelled); // born cancelled: nobody can be waiting for it
+        } else {
+            listeners.add_child(Arc::downgrade(&child.node));
+        }
         child
     }
 
-    /// Wakes `caller` once this token is cancelled, at once if it is already.
-    pub(crate) fn wake_on_cancel(&self, caller: &Arc<impl Wake + 'static>) {
-        let caller: Arc<dyn Wake> = Arc::clone(caller) as _;
-        self.listen(Listener::Caller(Arc::downgrade(&caller)));
-    }
-
-    fn listen(&self, listener: Listener) {
-        let mut listeners = self.node.listeners.lock();
-        // Under the lock: a cancel either has published its cause, or will find this listener in the list.
-        if let Some(cancelled) = self.node.cancelled.get() {
-            drop(listeners);
-            pass_on(cancelled, vec![listener]);
-        } else {
-            listeners.add(listener);
-        }
-    }
-
-    /// Cancels this token and its children, and wakes all who wait for them. Does not wait for anybody.
+    /// Wakes `caller` when this token is cancelled; at once, on this thread, if it is already.
     ///
-    /// The cause may be a `&str`, a `String` or any error. Returns whether this call was the one that cancelled;
-    /// on a token that is cancelled already it changes nothing and drops its cause.
+    /// Costs no thread, and nobody polls. Look at the token after this and before sleeping: a cancel either is there
+    /// by then, or will wake.
+    pub(crate) fn on_cancel(&self, caller: Arc<dyn Wake>) -> Registration<'_> {
+        let mut listeners = self.node.listeners.lock();
+        listeners.registered += 1;
+        let number = listeners.registered;
+        // Under the lock: a cancel either has published its cause, or will find this caller in the list.
+        if self.is_cancelled() {
+            drop(listeners);
+            caller.wake();
+        } else {
+            listeners.callers.insert(number, caller);
+        }
+        Registration { token: self, number }
+    }
+
+    /// Cancels this token and its children, and wakes all threads that wait for them. Does not wait for those threads.
+    ///
+    /// The cause may be a `&str`, a `String` or any error. Returns whether this call cancelled the token. If the token is
+    /// cancelled already, it changes nothing and drops its cause.
     ///
     /// ```
     /// use flight_group::CancelToken;
@@ -174,7 +198,7 @@ impl CancelToken {
     /// assert_eq!(cause.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::BrokenPipe);
     /// ```
     pub fn cancel(&self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> bool {
-        let cancelled = Cancelled { cause: Arc::from(cause.into()) };
+        let cancelled = Cancelled::new(cause);
         match self.node.publish(&cancelled) {
             Some(listeners) => {
                 sync::test_delay();
@@ -209,17 +233,17 @@ impl CancelToken {
         }
     }
 
-    /// Blocks until the token is cancelled; returns at once if it is.
+    /// Blocks until the token is cancelled. Returns at once if it is.
     ///
-    /// A thread that waits for a token only it could cancel waits for ever: nothing here can see that.
+    /// If only this thread would cancel the token, it waits for ever. The deadlock check does not see this wait.
     pub fn wait(&self) -> Cancelled {
         self.wait_until(None).expect("a wait without a deadline ends with a cancel")
     }
 
     /// Blocks until the token is cancelled or `timeout` has passed: `None` if it was not cancelled.
     ///
-    /// A cancel that is there wins over a timeout. Zero does not block; a timeout too long for the clock
-    /// (`Duration::MAX`) waits for ever. The best replacement for `thread::sleep` in work that can be cancelled.
+    /// If the token is cancelled when the time is up, the cancel is returned. Zero does not block. `Duration::MAX` waits for
+    /// ever. Use it instead of `thread::sleep` in work that can be cancelled.
     pub fn wait_timeout(&self, timeout: Duration) -> Option<Cancelled> {
         if timeout.is_zero() {
             return self.check().err();
@@ -229,7 +253,7 @@ impl CancelToken {
 
     /// Blocks until the token is cancelled or `deadline` has passed: `None` if it was not cancelled.
     ///
-    /// A cancel that is there wins over a timeout, also with a deadline in the past, which does not block.
+    /// If the token is cancelled when the time is up, the cancel is returned. A deadline in the past does not block.
     ///
     /// ```
     /// use std::time::{Duration, Instant};
@@ -261,57 +285,43 @@ impl CancelToken {
 
 impl Node {
     /// Cancels this node alone: its listeners, to be told, or `None` if it was cancelled before.
-    fn publish(&self, cancelled: &Cancelled) -> Option<Vec<Listener>> {
+    fn publish(&self, cancelled: &Cancelled) -> Option<Listeners> {
         // Outside the lock, as is whatever `set` hands back: the cause is the user's.
         let cancelled = cancelled.clone();
-        let mut listeners = self.listeners.lock();
+        let mut held = self.listeners.lock();
         let refused = self.cancelled.set(cancelled);
-        let list = std::mem::take(&mut listeners.list);
-        drop(listeners);
+        let listeners = std::mem::take(&mut *held);
+        drop(held);
         refused.ok()?;
         self.wake.notify_all();
-        Some(list)
+        Some(listeners)
     }
 }
 
 /// Tells the listeners, and theirs in turn: a loop, so that the deepest family cannot exhaust the stack.
-fn pass_on(cancelled: &Cancelled, mut listeners: Vec<Listener>) {
-    while let Some(listener) = listeners.pop() {
+fn pass_on(cancelled: &Cancelled, listeners: Listeners) {
+    let mut to_tell = vec![listeners];
+    while let Some(listeners) = to_tell.pop() {
         // Our handle may turn out to be the last one; what goes with it is not this thread's to panic about.
-        match listener {
-            Listener::Child(child) => {
-                if let Some(child) = child.upgrade() {
-                    listeners.extend(child.publish(cancelled).into_iter().flatten());
-                    drop_quietly(child);
-                }
-            }
-            Listener::Caller(caller) => {
-                if let Some(caller) = caller.upgrade() {
-                    caller.wake();
-                    drop_quietly(caller);
-                }
-            }
+        for caller in listeners.callers.into_values() {
+            caller.wake();
+            drop_quietly(caller);
+        }
+        for child in listeners.children.iter().filter_map(Weak::upgrade) {
+            to_tell.extend(child.publish(cancelled));
+            drop_quietly(child);
         }
     }
 }
 
 impl Listeners {
-    fn add(&mut self, listener: Listener) {
+    fn add_child(&mut self, child: Weak<Node>) {
         const FEW: usize = 8;
-        if self.list.len() >= self.sweep_at.max(FEW) {
-            self.list.retain(Listener::is_alive);
-            self.sweep_at = 2 * self.list.len();
+        if self.children.len() >= self.sweep_at.max(FEW) {
+            self.children.retain(|child| child.strong_count() > 0);
+            self.sweep_at = 2 * self.children.len();
         }
-        self.list.push(listener);
-    }
-}
-
-impl Listener {
-    fn is_alive(&self) -> bool {
-        match self {
-            Self::Child(child) => child.strong_count() > 0,
-            Self::Caller(caller) => caller.strong_count() > 0,
-        }
+        self.children.push(child);
     }
 }
 
@@ -340,41 +350,83 @@ impl fmt::Debug for CancelToken {
         f.debug_struct("CancelToken").field("cause", &self.cause()).finish()
     }
 }
+#[cfg(all(test, not(any(flight_group_shuttle, flight_group_loom))))]
+mod tests {
+    use super::*;
+    use crate::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-/// The error of work that stopped because its [`CancelToken`] was cancelled.
-///
-/// Made by [`CancelToken::check`] and the waits. It prints `cancelled: ` and the cause, and its
-/// [`source`](std::error::Error::source) is the cause.
-#[derive(Clone)]
-pub struct Cancelled {
-    cause: Arc<dyn StdError + Send + Sync>,
-}
-
-impl Cancelled {
-    /// What was given to [`CancelToken::cancel`].
-    pub fn cause(&self) -> &(dyn StdError + Send + Sync + 'static) {
-        &*self.cause
+    /// Counts its wakes, and looks at the token as a waiter does: with no lock of the token held.
+    struct Caller {
+        token: CancelToken,
+        wakes: AtomicUsize,
     }
-}
 
-// Nobody can change a cause through a shared reference in a way that this crate depends on.
-impl UnwindSafe for Cancelled {}
-impl RefUnwindSafe for Cancelled {}
-
-impl fmt::Debug for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Cancelled").field(&self.cause).finish()
+    impl Wake for Caller {
+        fn wake(&self) {
+            assert!(self.token.is_cancelled());
+            drop(self.token.child());
+            self.wakes.fetch_add(1, SeqCst);
+        }
     }
-}
 
-impl fmt::Display for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cancelled: {}", self.cause)
+    fn caller(token: &CancelToken) -> Arc<Caller> {
+        Arc::new(Caller { token: token.clone(), wakes: AtomicUsize::new(0) })
     }
-}
 
-impl StdError for Cancelled {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&*self.cause)
+    #[test]
+    fn p6_a_cancel_wakes_those_registered_once_and_no_others() {
+        let token = CancelToken::new();
+        let callers = [(); 4].map(|()| caller(&token));
+        let [first, second, third, late] = &callers;
+        let child = token.child();
+        let _first = token.on_cancel(first.clone());
+        drop(token.on_cancel(second.clone()));
+        let _third = child.on_cancel(third.clone());
+        assert!(token.cancel("now") && !token.cancel("again"));
+        drop(token.on_cancel(late.clone()));
+        assert_eq!(callers.each_ref().map(|caller| caller.wakes.load(SeqCst)), [1, 0, 1, 1]);
+    }
+
+    /// A call that waits is listed once, and not any more when it has its outcome or has left.
+    #[test]
+    fn p8_a_call_that_is_over_leaves_nothing_in_the_token() {
+        let (group, token): (crate::Group<u8, u8>, _) = (crate::Group::new(), CancelToken::new());
+        let child = token.child();
+        let listed = |token: &CancelToken| token.node.listeners.lock().callers.len();
+        std::thread::scope(|s| {
+            group.work(&1, || {
+                let calls = [&token, &token, &child].map(|token| (&group, token));
+                let calls = calls.map(|(group, token)| {
+                    s.spawn(move || group.call(&1).cancel(token).run(|| unreachable!("it follows")))
+                });
+                while (listed(&token), listed(&child)) != (2, 1) {
+                    std::thread::yield_now();
+                }
+                child.cancel("this one");
+                let [a, b, cancelled] = calls;
+                assert!(cancelled.join().unwrap().unwrap_err().is_cancelled());
+                assert_eq!((listed(&token), listed(&child)), (2, 0));
+                drop((a, b));
+                1
+            });
+        });
+        assert_eq!((listed(&token), listed(&child), group.followers(&1)), (0, 0, 0));
+    }
+
+    /// A token of a server's lifetime, and a wait for each request.
+    #[test]
+    fn p8_a_wait_that_is_over_leaves_nothing_in_the_token() {
+        let token = CancelToken::new();
+        let callers: Vec<_> = (0..1000).map(|_| caller(&token)).collect();
+        let mut waits: Vec<_> = callers.iter().map(|caller| token.on_cancel(caller.clone())).collect();
+        let listed = || token.node.listeners.lock().callers.len();
+        assert_eq!(listed(), 1000);
+        drop(waits.drain(1..)); // from the middle, too
+        assert_eq!(listed(), 1);
+        assert_eq!(callers.iter().map(Arc::strong_count).sum::<usize>(), 1001);
+        drop(waits);
+        assert_eq!(listed(), 0);
+        assert!(token.cancel("now"));
+        assert!(callers.iter().all(|caller| caller.wakes.load(SeqCst) == 0 && Arc::strong_count(caller) == 1));
     }
 }

@@ -1,29 +1,30 @@
 //! Tasks on scoped threads that fail together.
 
-mod crew;
 mod errors;
+mod tasks;
 
-pub use errors::Errors;
+pub use errors::{Errors, NotSpawned};
 
 use crate::cancel::CancelToken;
+use crate::engine::deadlock::Scope;
 use crate::engine::panics::{caught, drop_quietly, resume_unwind};
 use crate::sync::{self, Arc};
-use crew::{Admission, Crew, Verdict};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use tasks::{Admission, Task, Tasks, Verdict};
 
 /// Tasks on scoped threads that fail together: the first error is returned, the others are told to stop.
 ///
-/// [`ErrGroup::scope`] hands a group to its closure, waits until all that was [spawned](Self::spawn) on it has
-/// ended, and returns the closure's value, or the first error. Tasks may borrow whatever outlives the scope, as
-/// with [`std::thread::scope`]. Once a task has failed
+/// [`ErrGroup::scope`] gives a group to its closure, waits until all tasks that were [spawned](Self::spawn) on it have
+/// ended, and returns the closure's value, or the first error. Tasks may borrow everything that outlives the scope, as
+/// with [`std::thread::scope`]. When a task has failed
 ///
-/// - the [`CancelToken`] that every task is given is cancelled, its cause saying what the error says;
+/// - the [`CancelToken`] of all tasks is cancelled, with the error's text as its cause;
 /// - tasks that have not started are skipped, and counted ([`skipped`](Self::skipped));
 /// - a `spawn` that blocks for a free place returns at once.
 ///
-/// A task that panics counts as failed; the panic goes on with **its own payload** once all tasks have ended, where
-/// `std::thread::scope` replaces it with `"a scoped thread panicked"`.
+/// A task that panics counts as failed. When all tasks have ended, the panic goes on with **its own payload**.
+/// (`std::thread::scope` replaces it with `"a scoped thread panicked"`.)
 ///
 /// Threads are started as tasks need them, no more than [`limit`](ErrGroupBuilder::limit), and take one task after
 /// the other: a thousand tasks with a limit of 8 are 8 threads. All have been joined when `scope` returns.
@@ -59,11 +60,11 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 /// assert_eq!(done, Ok(()));
 /// assert_eq!(sums, [6, 6, 30]);
 ///
-/// // The first error comes back, by value; here with what the closure itself returned thrown away.
+/// // The first error is returned, and the closure's own value is dropped.
 /// let failed: Result<u32, String> = ErrGroup::scope(|g| {
 ///     g.spawn(|token| count(&[u64::MAX], token).map(drop));
 ///     g.spawn(|token| {
-///         let why = token.wait(); // told by the other one's failure
+///         let why = token.wait(); // the other task's failure cancels the token
 ///         assert_eq!(why.cause().to_string(), format!("row {} is too large", u64::MAX));
 ///         Ok(())
 ///     });
@@ -86,13 +87,33 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 /// assert_eq!(*payload.unwrap_err().downcast::<u8>().unwrap(), 42);
 /// ```
 ///
+/// # Deadlocks
+///
+/// The thread that opened the scope cannot leave it without its tasks. A task that calls a group for a flight which
+/// that thread leads, and led before it opened the scope, is therefore told
+/// [`Error::Deadlock`](crate::Error::Deadlock) at once. A flight that it leads inside the scope can be waited for.
+///
+/// ```
+/// use flight_group::{ErrGroup, Group};
+///
+/// let group: Group<u32, u32> = Group::new();
+/// group.work(&1, || {
+///     let outcome = ErrGroup::scope(|g| {
+///         g.spawn(|_| group.try_work(&1, || Ok(0)).map(drop));
+///     });
+///     assert!(outcome.unwrap_err().is_deadlock());
+///     7
+/// });
+/// ```
+///
 /// # Limits
 ///
-/// Nothing interrupts a task that does not look at its token: the scope waits for it. A task that waits for
-/// something only the scope's closure, or a task not yet admitted, could do waits for ever; no check sees that.
+/// Nothing interrupts a task that does not look at its token: the scope waits for it. A task that waits by other
+/// means (a channel, a mutex) for something that only the scope's closure, or a task not yet started, could do waits
+/// for ever; no check sees that.
 pub struct ErrGroup<'scope, 'env, E> {
     threads: &'scope sync::Scope<'scope, 'env>,
-    crew: Arc<Crew<'scope, E>>,
+    tasks: Arc<Tasks<'scope, E>>,
 }
 
 impl<E> ErrGroup<'static, 'static, E> {
@@ -118,7 +139,7 @@ impl<E> ErrGroup<'static, 'static, E> {
 }
 
 impl ErrGroup<'static, 'static, ()> {
-    /// The settings of a group: a limit, a parent token, what a failure does, which errors come back.
+    /// Configures a group: a limit, a parent token, what a failure does, which errors are returned.
     ///
     /// ```
     /// use flight_group::{CancelToken, ErrGroup};
@@ -129,8 +150,12 @@ impl ErrGroup<'static, 'static, ()> {
     ///     .parent(&request) // cancelled with the request it works for
     ///     .scope(|g| {
     ///         for i in 0..100 {
-    ///             // Blocks while four tasks run; `false` once one has failed: the rest need not be offered.
-    ///             if !g.spawn(move |_| if i == 20 { Err(format!("task {i} failed")) } else { Ok(()) }) {
+    ///             // Blocks while four tasks run. Returns `false` when one has failed.
+    ///             let task = move |_: &CancelToken| match i {
+    ///                 20 => Err(format!("task {i} failed")),
+    ///                 _ => Ok(()),
+    ///             };
+    ///             if !g.spawn(task) {
     ///                 break;
     ///             }
     ///         }
@@ -146,17 +171,25 @@ impl<'scope, 'env, E: fmt::Display + Send + 'scope> ErrGroup<'scope, 'env, E> {
     /// Runs `task` on one of the group's threads, and returns whether it was admitted.
     ///
     /// Blocks while as many tasks as the [limit](ErrGroupBuilder::limit) allows are running, until one ends or the
-    /// group fails. Without a limit it does not block. `false` means that the group has failed: `task` is dropped
-    /// unrun, and counted as [skipped](Self::skipped). (An admitted task is skipped, too, when the group fails
-    /// before its thread gets to it.)
+    /// group fails. Without a limit it does not block.
     ///
-    /// Called by one of the group's own tasks while the group is full it does not block, which could be for ever:
-    /// it runs `task` itself, at once, in the calling task's place. The same happens where the system has no
-    /// thread to give.
+    /// `true`: the task runs, has run, or will run, unless the group fails before its turn. `false`: the group has
+    /// failed. Either way a task that does not run is dropped, and counted as [skipped](Self::skipped).
     ///
-    /// A cancel from elsewhere, by the [parent](ErrGroupBuilder::parent) or through [`token`](Self::token), skips
-    /// nothing: tasks start, see it, and say with an error of their own that they did not do their work. A scope
-    /// that returns `Ok` thus has run every task.
+    /// Sometimes the task runs on the calling thread, before `spawn` returns:
+    ///
+    /// * One of the group's own tasks calls while the group is full. Waiting for a place could be for ever, because
+    ///   the place may be its own. The new task runs in the place of the calling one. If 16 tasks stand on this
+    ///   thread's stack already, each in the place of the one before it, it is put off until the last of them has
+    ///   returned. So a chain of tasks, each of which spawns the next, may be of any length.
+    /// * The system has no thread to give. The same bound counts.
+    /// * All places are held by tasks that wait, through this crate's calls, for the calling thread. The task then
+    ///   runs in one place more than the limit allows.
+    ///
+    /// So a task must not wait by other means, say a channel, for one that it has spawned into a full group.
+    ///
+    /// A cancel by the [parent](ErrGroupBuilder::parent), or through [`token`](Self::token), skips no task. Tasks start, see
+    /// the cancel, and return an error if they did not do their work. So if a scope returns `Ok`, every task has run.
     ///
     /// ```
     /// use flight_group::ErrGroup;
@@ -178,25 +211,18 @@ impl<'scope, 'env, E: fmt::Display + Send + 'scope> ErrGroup<'scope, 'env, E> {
     /// ErrGroup::builder().limit(3).scope(|g| walk(g, 6, &leaves)).unwrap();
     /// assert_eq!(leaves.into_inner(), 64);
     /// ```
+    #[doc(alias = "Go")]
     pub fn spawn(&self, task: impl FnOnce(&CancelToken) -> Result<(), E> + Send + 'scope) -> bool {
-        match self.crew.admit(task) {
-            Admission::Queued => true,
-            Admission::NeedsThread => {
-                self.start_thread();
-                true
-            }
-            Admission::RunHere(task) => {
-                self.crew.run_here(task);
-                true
-            }
-            Admission::Skipped(task) => {
-                drop(task);
-                false
-            }
+        match self.tasks.admit() {
+            Admission::Admitted => self.start(Box::new(task)),
+            Admission::RunHere => self.tasks.run_here(Box::new(task)),
+            Admission::RunInPlace => self.tasks.run_in_place(Box::new(task)),
+            Admission::Skipped => return false,
         }
+        true
     }
 
-    /// [`spawn`](Self::spawn) without blocking: gives `task` back where it could not be admitted at once.
+    /// [`spawn`](Self::spawn) without blocking: gives `task` back if it could not be admitted at once.
     ///
     /// # Errors
     ///
@@ -223,21 +249,23 @@ impl<'scope, 'env, E: fmt::Display + Send + 'scope> ErrGroup<'scope, 'env, E> {
     /// });
     /// assert!(outcome.is_ok());
     /// ```
+    #[doc(alias = "TryGo")]
     pub fn try_spawn<F>(&self, task: F) -> Result<(), NotSpawned<F>>
     where
         F: FnOnce(&CancelToken) -> Result<(), E> + Send + 'scope,
     {
-        if self.crew.try_admit(task)? {
-            self.start_thread();
-        }
+        self.start(Box::new(self.tasks.try_admit(task)?));
         Ok(())
     }
 
-    fn start_thread(&self) {
-        let crew = Arc::clone(&self.crew);
-        let started = sync::spawn_scoped(self.threads, "err-group".to_owned(), move || crew.work());
-        if started.is_err() {
-            self.crew.thread_is_missing();
+    /// A thread takes the task: one that is free, or a new one; this one if the system has none to give.
+    fn start(&self, task: Task<'scope, E>) {
+        let hire = || {
+            let tasks = Arc::clone(&self.tasks);
+            sync::spawn_scoped(self.threads, "err-group".to_owned(), move || tasks.work())
+        };
+        if let Err(task) = self.tasks.roster.execute(task, hire) {
+            self.tasks.run_here(task);
         }
     }
 
@@ -247,11 +275,15 @@ impl<'scope, 'env, E: fmt::Display + Send + 'scope> ErrGroup<'scope, 'env, E> {
     ///
     /// # Panics
     ///
-    /// When called by one of the group's own tasks, which would wait for itself.
+    /// When called by one of the group's own tasks, which would wait for itself; and with the words of a
+    /// [`Deadlock`](crate::Deadlock) when a task waits for a flight that the calling thread leads.
     #[track_caller]
     pub fn wait(&self) -> bool {
-        assert!(!self.crew.is_own_task(), "wait was called by one of the group's own tasks: it would wait for itself");
-        self.crew.wait()
+        assert!(!self.tasks.is_own_task(), "wait was called by one of the group's own tasks: it would wait for itself");
+        match self.tasks.wait() {
+            Ok(well) => well,
+            Err(deadlock) => panic!("{deadlock}"),
+        }
     }
 }
 
@@ -261,12 +293,12 @@ impl<E> ErrGroup<'_, '_, E> {
     /// Its cause is the first error's message, the panic's message (`the work panicked: ..`), the parent's cause,
     /// or `the scope of the error group has ended`.
     pub fn token(&self) -> &CancelToken {
-        self.crew.token()
+        self.tasks.token()
     }
 
     /// How many tasks were dropped unrun because another one had failed.
     pub fn skipped(&self) -> usize {
-        self.crew.skipped()
+        self.tasks.skipped()
     }
 }
 
@@ -277,7 +309,7 @@ impl<E> RefUnwindSafe for ErrGroup<'_, '_, E> {}
 /// Another handle to the same group, to be moved into its tasks.
 impl<E> Clone for ErrGroup<'_, '_, E> {
     fn clone(&self) -> Self {
-        Self { threads: self.threads, crew: Arc::clone(&self.crew) }
+        Self { threads: self.threads, tasks: Arc::clone(&self.tasks) }
     }
 }
 
@@ -303,6 +335,7 @@ impl ErrGroupBuilder {
     /// # Panics
     ///
     /// If `tasks` is 0: nothing could ever run.
+    #[doc(alias = "SetLimit")]
     #[track_caller]
     pub fn limit(mut self, tasks: usize) -> Self {
         assert!(tasks > 0, "the limit of an error group must be at least 1 task, got 0");
@@ -358,11 +391,14 @@ impl ErrGroupBuilder {
         E: fmt::Display + Send + 'env,
     {
         let token = self.parent.map_or_else(CancelToken::new, |parent| parent.child());
+        let limit = self.limit.unwrap_or(usize::MAX);
         let (returned, mut verdict) = sync::scope(|threads| {
-            let crew = Arc::new(Crew::new(token, self.limit.unwrap_or(usize::MAX), self.keep_going, keep_all));
-            let group = ErrGroup { threads, crew };
-            let returned = caught(|| body(&group)).map_err(|payload| group.crew.panicked(payload)).ok();
-            (returned, group.crew.close())
+            let tasks = Arc::new(Tasks::new(next_scope(), token, limit, self.keep_going, keep_all));
+            let group = ErrGroup { threads, tasks };
+            // From here on this thread waits for the tasks, whatever it does first.
+            let _scope = Scope::open(&group.tasks.all);
+            let returned = caught(|| body(&group)).map_err(|payload| group.tasks.panicked(payload)).ok();
+            (returned, group.tasks.close())
         });
         // Only here, after the scope has joined its threads.
         if let Some(payload) = verdict.panic.take() {
@@ -371,6 +407,12 @@ impl ErrGroupBuilder {
         }
         (returned.expect("a body that returns nothing has panicked"), verdict)
     }
+}
+
+/// For reports: never given twice. Not the checkers' atomics, because it has to be unique and nothing else.
+fn next_scope() -> u64 {
+    static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
 }
 
 /// The settings of an [`ErrGroup`] whose every error is wanted, made by [`ErrGroupBuilder::all_errors`].
@@ -426,42 +468,3 @@ impl AllErrors {
         }
     }
 }
-
-/// Why [`ErrGroup::try_spawn`] gave the task back.
-pub enum NotSpawned<F> {
-    /// As many tasks as the limit allows are running.
-    Full(F),
-    /// The group has failed: no further task will be admitted.
-    Failed(F),
-}
-
-impl<F> NotSpawned<F> {
-    /// The task that was given back, to be offered again or run elsewhere.
-    pub fn into_task(self) -> F {
-        match self {
-            Self::Full(task) | Self::Failed(task) => task,
-        }
-    }
-
-    /// Whether the group has failed, so that offering the task again is of no use.
-    pub fn is_failed(&self) -> bool {
-        matches!(self, Self::Failed(_))
-    }
-}
-
-impl<F> fmt::Debug for NotSpawned<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_failed() { "Failed(..)" } else { "Full(..)" })
-    }
-}
-
-impl<F> fmt::Display for NotSpawned<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full(_) => "as many tasks as the error group's limit allows are running",
-            Self::Failed(_) => "the error group has failed and admits no more tasks",
-        })
-    }
-}
-
-impl<F> std::error::Error for NotSpawned<F> {}

@@ -2,6 +2,7 @@
 //!
 //! Start with [`Hedge`], or [`first`] where all replicas are to be asked at once.
 
+mod attempt;
 mod budget;
 mod counters;
 mod error;
@@ -10,6 +11,7 @@ mod latency;
 mod race;
 mod threads;
 
+pub use attempt::Attempt;
 pub use counters::HedgeStats;
 pub use error::{HedgeError, InvalidHedge};
 pub use job::Job;
@@ -72,9 +74,6 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 /// assert!(error.errors()[1].is_panicked());
 /// assert_eq!(error.errors().len(), 2);
 ///
-/// // Settings that make no sense are an error that names the value; no attempt is made.
-/// let error = Hedge::new().max(0).run(|_| Ok::<_, String>(())).unwrap_err();
-/// assert_eq!(error.to_string(), "a hedged call needs at least 1 attempt, got max(0)");
 /// ```
 ///
 /// # Threads
@@ -89,7 +88,27 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 ///
 /// Nothing interrupts a loser that does not look at its token: it keeps its thread until it ends.
 /// `run` has no deadline of its own; give the attempts one, or use [`run_under`](Self::run_under).
-/// [`Error::Deadlock`](crate::Error::Deadlock) is not seen through a hedge, whose work runs on other threads.
+///
+/// # Deadlocks
+///
+/// An attempt that calls a group for a flight which the hedge's caller leads would wait for itself. If no other
+/// attempt is left to bring a reply, the one that waits last is told: the attempt, as
+/// [`Error::Deadlock`](crate::Error::Deadlock), or the call, as [`HedgeError::Deadlock`]. As long as another attempt
+/// is to come, or one that has been handed over has not begun, the call waits: that one may bring the reply.
+///
+/// ```
+/// use flight_group::{Group, Hedge};
+///
+/// let group: Group<u32, u32> = Group::new();
+/// let again = group.clone();
+/// let value = group.work(&1, || {
+///     // Told is either the attempt, whose error fails the call, or the call.
+///     let outcome = Hedge::new().max(1).run(move |_| again.try_work(&1, || Ok(0)));
+///     assert!(outcome.is_err());
+///     7
+/// });
+/// assert_eq!(value, 7);
+/// ```
 #[derive(Clone)]
 #[must_use = "a hedge does nothing until `run` is called"]
 pub struct Hedge {
@@ -99,7 +118,6 @@ pub struct Hedge {
     latency: Option<Arc<Latency>>,
     executor: Option<Arc<dyn Fn(Job) + Send + Sync>>,
     counters: Arc<Counters>,
-    invalid: Option<InvalidHedge>,
 }
 
 /// As many calls that block on something slow as a busy server has at a time; more of them run unhedged.
@@ -120,7 +138,6 @@ impl Hedge {
             latency: None,
             executor: None,
             counters: Arc::default(),
-            invalid: None,
         }
     }
 
@@ -135,11 +152,12 @@ impl Hedge {
 
     /// How many attempts a call may make in all, the first one included. With 1 it is never hedged.
     ///
-    /// 0 is an error of every call ([`HedgeError::Invalid`]).
+    /// # Panics
+    ///
+    /// If `attempts` is 0.
+    #[track_caller]
     pub fn max(mut self, attempts: usize) -> Self {
-        if attempts == 0 {
-            self.complain("a hedged call needs at least 1 attempt, got max(0)".to_owned());
-        }
+        assert!(attempts > 0, "a hedged call needs at least 1 attempt, got max(0)");
         self.max = attempts;
         self
     }
@@ -149,23 +167,21 @@ impl Hedge {
     ///
     /// The observation is exact to 1/16. A first attempt that lost counts with the time it had taken by then.
     ///
-    /// Must be above 0 and below 100, or every call fails ([`HedgeError::Invalid`]).
+    /// # Panics
+    ///
+    /// Unless `percentile` is above 0 and below 100.
     ///
     /// ```
     /// use flight_group::Hedge;
     ///
     /// let hedge = Hedge::new().percentile(95.0);
     /// assert!(hedge.run(|_| Ok::<_, String>(1)).is_ok());
-    ///
-    /// let error = Hedge::new().percentile(100.0).run(|_| Ok::<_, String>(1)).unwrap_err();
-    /// assert_eq!(error.to_string(), "a percentile must be above 0 and below 100, got 100");
     /// ```
+    #[track_caller]
     pub fn percentile(mut self, percentile: f64) -> Self {
-        if percentile > 0.0 && percentile < 100.0 {
-            self.latency = Some(Arc::new(Latency::new(percentile)));
-        } else {
-            self.complain(format!("a percentile must be above 0 and below 100, got {percentile}"));
-        }
+        let makes_sense = percentile > 0.0 && percentile < 100.0; // and so is a number
+        assert!(makes_sense, "a percentile must be above 0 and below 100, got {percentile}");
+        self.latency = Some(Arc::new(Latency::new(percentile)));
         self
     }
 
@@ -176,7 +192,9 @@ impl Hedge {
     /// whose extra attempt is denied goes on with what it has, and asks again after another delay; one whose attempts
     /// have all failed returns their errors. Without a budget every call may make [`max`](Self::max) attempts.
     ///
-    /// `share` must be between 0 and 1, or every call fails ([`HedgeError::Invalid`]).
+    /// # Panics
+    ///
+    /// Unless `share` is between 0 and 1.
     ///
     /// ```
     /// use flight_group::Hedge;
@@ -188,12 +206,11 @@ impl Hedge {
     /// assert_eq!(down().errors().len(), 1, "the budget is used up");
     /// assert_eq!(hedge.stats().denied, 1);
     /// ```
+    #[track_caller]
     pub fn budget(mut self, share: f64, minimum: u32) -> Self {
-        if (0.0..=1.0).contains(&share) {
-            self.budget = Some(Arc::new(Budget::new(share, minimum)));
-        } else {
-            self.complain(format!("a budget's share of the calls must be between 0 and 1, got {share}"));
-        }
+        let makes_sense = (0.0..=1.0).contains(&share); // and so is a number
+        assert!(makes_sense, "a budget's share of the calls must be between 0 and 1, got {share}");
+        self.budget = Some(Arc::new(Budget::new(share, minimum)));
         self
     }
 
@@ -224,37 +241,14 @@ impl Hedge {
         self
     }
 
-    /// The settings, if they make sense: for a program that wants to know before its first call.
-    ///
-    /// # Errors
-    ///
-    /// What every call would fail with.
-    ///
-    /// ```
-    /// use flight_group::Hedge;
-    ///
-    /// let error = Hedge::new().budget(1.5, 0).checked().unwrap_err();
-    /// assert_eq!(error.to_string(), "a budget's share of the calls must be between 0 and 1, got 1.5");
-    /// ```
-    pub fn checked(self) -> Result<Self, InvalidHedge> {
-        match self.invalid {
-            Some(invalid) => Err(invalid),
-            None => Ok(self),
-        }
-    }
-
-    fn complain(&mut self, message: String) {
-        self.invalid.get_or_insert(InvalidHedge::new(message));
-    }
-
     /// Calls `work`, up to [`max`](Self::max) times side by side, and returns the first good reply.
     ///
     /// Blocks until an attempt returns `Ok`, or the last one has failed. Never waits for a loser.
     ///
     /// # Errors
     ///
-    /// [`HedgeError::Failed`] with every attempt's error when all have failed; [`HedgeError::Invalid`] when a setting
-    /// makes no sense.
+    /// [`HedgeError::Failed`] with every attempt's error when all have failed; [`HedgeError::Deadlock`] when the call
+    /// would wait for itself.
     ///
     /// # Panics
     ///
@@ -307,16 +301,13 @@ impl Hedge {
         E: Send + 'static,
         F: Fn(Attempt) -> Result<T, E> + Send + Sync + 'static,
     {
-        if let Some(invalid) = &self.invalid {
-            return Err(HedgeError::Invalid(invalid.clone()));
-        }
-        self.counters.called();
+        let call = self.counters.called();
         if let Some(budget) = &self.budget {
             budget.earn();
         }
         let observed = self.latency.as_ref().and_then(|latency| latency.percentile());
         let delay = observed.map_or(self.delay, |observed| observed.min(self.delay));
-        self.race(Race { max: self.max, at_once: 1, delay: Some(delay), parent }, work)
+        self.race(Race { call, max: self.max, at_once: 1, delay: Some(delay), parent }, work)
     }
 
     /// Asks all `replicas` at once, and returns the first good reply: [`first`], on this hedge's threads.
@@ -335,12 +326,11 @@ impl Hedge {
         let replicas: Vec<_> = replicas.into_iter().map(|replica| Mutex::new(Some(replica))).collect();
         let max = replicas.len();
         if max == 0 {
-            let message = "the first of no replicas was asked for: at least 1 is needed, got 0".to_owned();
-            return Err(HedgeError::Invalid(InvalidHedge::new(message)));
+            return Err(HedgeError::Invalid(InvalidHedge::no_replicas()));
         }
         let bare = Self { budget: None, latency: None, counters: Arc::default(), ..self.clone() };
-        bare.race(Race { max, at_once: max, delay: None, parent: None }, move |attempt| {
-            let replica = replicas[attempt.index].lock().take();
+        bare.race(Race { call: bare.counters.called(), max, at_once: max, delay: None, parent: None }, move |attempt| {
+            let replica = replicas[attempt.index()].lock().take();
             replica.expect("an attempt is made once")(attempt)
         })
     }
@@ -352,6 +342,7 @@ impl Hedge {
         F: Fn(Attempt) -> Result<T, E> + Send + Sync + 'static,
     {
         let plan = Plan {
+            call: race.call,
             max: race.max,
             at_once: race.at_once,
             delay: race.delay,
@@ -372,6 +363,7 @@ impl Hedge {
 
 /// What one call asks for.
 struct Race<'a> {
+    call: u64,
     max: usize,
     at_once: usize,
     delay: Option<Duration>,
@@ -392,29 +384,7 @@ impl fmt::Debug for Hedge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut f = f.debug_struct("Hedge");
         f.field("max", &self.max).field("delay", &self.delay).field("stats", &self.stats());
-        if let Some(invalid) = &self.invalid {
-            f.field("invalid", invalid);
-        }
         f.finish_non_exhaustive()
-    }
-}
-
-/// One attempt of a hedged call, as its closure sees it.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    index: usize,
-    token: CancelToken,
-}
-
-impl Attempt {
-    /// 0 for the first attempt, 1 for the second, and so on: `replicas[attempt.index() % replicas.len()]`.
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
-    /// Cancelled once this attempt has lost, or the call was cancelled. The winner's is not.
-    pub fn token(&self) -> &CancelToken {
-        &self.token
     }
 }
 
@@ -444,7 +414,7 @@ impl Attempt {
 /// assert_eq!(reply.unwrap(), "reply of quick");
 ///
 /// let error = hedge::first(["down"].map(ask)).unwrap_err();
-/// assert_eq!(error.to_string(), "the only attempt failed: the work failed: down: connection refused");
+/// assert_eq!(error.to_string(), "the only attempt failed: down: connection refused");
 ///
 /// let nobody: [fn(hedge::Attempt) -> Result<(), String>; 0] = [];
 /// let error = hedge::first(nobody).unwrap_err();

@@ -1,12 +1,12 @@
 //! What an observer is told.
 
 use crate::sync::Duration;
+use std::fmt;
 
 /// Something that happened to a flight, as told to a group's [`observer`](crate::GroupBuilder::observer).
 ///
-/// The observer is called on the thread it happened on, outside every lock, and after whoever had to be woken has
-/// been. If it panics, the panic unwinds in that one call; a flight it would have kept from landing lands all the
-/// same.
+/// The observer is called by the thread of the event, outside every lock, after all callers that have to be woken were
+/// woken. If it panics, the panic unwinds in that one call, and the flight lands all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event<'a, K> {
@@ -54,9 +54,15 @@ pub enum EventKind {
         /// How long it had waited.
         waited: Duration,
     },
+    /// A call stopped waiting because its token was cancelled.
+    #[non_exhaustive]
+    Cancelled {
+        /// How long it had waited.
+        waited: Duration,
+    },
     /// A call was refused, because it would have waited for itself.
     Deadlock,
-    /// A call was refused, because too many wait already. The number is that of the flight in the air.
+    /// A call was refused, because too many wait already. `flight` is the flight in the air.
     Overloaded,
     /// `forget` or a write that invalidates the group detached it.
     Forgotten,
@@ -94,5 +100,11 @@ impl Ending {
             Self::Abandoned => "abandoned",
             Self::Missing => "missing",
         }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }

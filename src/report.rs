@@ -13,9 +13,12 @@
 mod meters;
 #[cfg(feature = "tracing")]
 mod spans;
+mod wait_end;
 
-use crate::error::Deadlock;
+pub(crate) use wait_end::{Trace, WaitEnd};
+
 use crate::observer::{Ending, EventKind};
+use crate::site::Kind;
 use crate::sync::{Arc, Duration};
 use std::marker::PhantomData;
 
@@ -38,13 +41,13 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    #[cfg_attr(not(any(feature = "tracing", feature = "metrics")), allow(unused_variables))]
-    pub(crate) fn new(wanted: Wanted, group: Option<&Arc<str>>) -> Self {
+    #[cfg_attr(not(all(feature = "tracing", feature = "metrics")), allow(unused_variables))]
+    pub(crate) fn new(wanted: Wanted, kind: Kind, group: Option<&Arc<str>>) -> Self {
         Self {
             #[cfg(feature = "tracing")]
             spans: wanted.traced.then(|| Arc::new(spans::Spans::new(group.cloned()))),
             #[cfg(feature = "metrics")]
-            meters: wanted.metered.then(|| Arc::new(meters::Meters::new(group))),
+            meters: wanted.metered.then(|| Arc::new(meters::Meters::new(kind, group))),
         }
     }
 
@@ -198,23 +201,6 @@ impl Drop for InsideAll<'_> {
     fn drop(&mut self) {
         while self.0.pop().is_some() {} // out in the opposite order: some subscribers keep a stack
     }
-}
-
-/// A landed flight's span, to link to.
-#[derive(Default)]
-pub(crate) struct Trace {
-    #[cfg(feature = "tracing")]
-    span: Option<Arc<tracing::Span>>,
-}
-
-/// How a wait ended.
-#[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "only spans say how a wait ended"))]
-pub(crate) enum WaitEnd<'a> {
-    Landed(Ending, &'a Trace),
-    Led,
-    TimedOut,
-    Deadlock(&'a Deadlock),
-    BoardsAgain,
 }
 
 /// A caller that waits. Dropped without having been told how the wait [`ended`](Self::ended), it unwinds.

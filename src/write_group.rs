@@ -1,31 +1,36 @@
 //! Writes: a call boards the next flight.
 
-use crate::builder::WriteGroupBuilder;
-use crate::engine::{Engine, Existing, Patience, Rule};
+use crate::cancel::CancelToken;
+use crate::engine::Engine;
+use crate::engine::clock::Clock;
+use crate::engine::options::{Config, WaitOptions, Which};
 use crate::error::Error;
+use crate::face::face;
+use crate::group::Group;
 use crate::landing::Landing;
-use crate::stats::{FlightInfo, Stats};
+use crate::settings::settings;
+use crate::site::Kind;
 use crossbeam_channel::Receiver;
 use std::borrow::Borrow;
 use std::convert::{Infallible, identity};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Serializes writes per key and collapses the queued ones: everybody's call is covered by a run that started
-/// after it arrived, and nobody pays for more runs than that takes.
+/// Serializes writes per key and collapses the queued ones. Each call is covered by a run that started after the call
+/// arrived.
 ///
 /// At most one closure per key runs. Callers that arrive while it runs wait for the *next* run, which starts when
-/// this one has ended; however many queue up, there is one next run, and all of them get its outcome. Of their
-/// closures the newest runs, on its own caller's thread, and the others are dropped unrun: a write closure should
-/// therefore write *the newest state*, not its caller's part of it. (To have every caller's payload merged and pushed,
-/// see [`docs::patterns`](crate::docs::patterns).) A closure that does bring its caller's own value is right only where
-/// a newer value replaces an older one whole *and* the work cannot fail because of the value: if the newest fails, all
-/// it covers get its error, and what they brought is written by nobody.
+/// this one has ended. However many callers wait, there is one next run, and all of them get its outcome. Only the newest
+/// queued closure runs, on its own caller's thread. The others are dropped unrun.
 ///
-/// Cloning makes another handle to the same group; type parameters are as for [`Group`](crate::Group).
+/// A write closure should therefore write *the newest state*, and not its caller's part of it. To merge every caller's
+/// part use an [`EventGroup`](crate::EventGroup). A closure that writes its caller's own value is right only if two things
+/// hold: a newer value replaces an older one whole, and the work cannot fail because of the value. If the newest fails, all
+/// callers that it covers get its error, and their values are not written.
+///
+/// Cloning makes another handle to the same group; type parameters are as for [`Group`].
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -34,11 +39,12 @@ use std::time::{Duration, Instant};
 /// let config = Mutex::new(String::new());          // what the service runs with
 /// let reloads: WriteGroup<&str> = WriteGroup::new();
 ///
-/// // A burst of change notices, from whichever threads they come in on: each caller returns when a reload that
-/// // began after its notice is done, and the burst costs far fewer reloads than notices.
+/// // A burst of change notices, from any threads. Each caller returns when a reload that began
+/// // after its notice is done. The burst costs far fewer reloads than notices.
+/// let reload = || *config.lock().unwrap() = "as on disk now".to_owned();
 /// std::thread::scope(|s| {
 ///     for _ in 0..100 {
-///         s.spawn(|| reloads.write(&"app.toml", || *config.lock().unwrap() = "as on disk now".to_owned()));
+///         s.spawn(|| reloads.write(&"app.toml", reload));
 ///     }
 /// });
 /// assert_eq!(*config.lock().unwrap(), "as on disk now");
@@ -46,13 +52,15 @@ use std::time::{Duration, Instant};
 ///
 /// # Panics
 ///
-/// As for [`Group`](crate::Group): the leader's panic goes on unwinding in the leader, the callers its run covers
-/// get [`Error::Panicked`], and the callers queued behind it are not touched.
+/// As for [`Group`]: the leader's panic goes on unwinding in the leader, and the callers that its run covers
+/// get [`Error::Panicked`]. The callers queued behind it are not touched.
 ///
 /// # Where it comes from
 ///
-/// The rule is the one a work queue such as client-go's keeps for its keys (one running, one pending), with a
-/// result for every submitter; and go-zero's `LockedCalls` with duplicates collapsed.
+/// A work queue such as client-go's has the same rule for its keys: one running, one pending. A `WriteGroup` adds a result
+/// for every submitter. It is also go-zero's `LockedCalls` with duplicates collapsed.
+#[doc(alias = "coalesce")]
+#[doc(alias = "dedup")]
 pub struct WriteGroup<K, V = (), E = Infallible, S = RandomState> {
     engine: Arc<Engine<K, V, E, S>>,
 }
@@ -77,10 +85,10 @@ impl<K: Hash + Eq, V, E, S: BuildHasher> WriteGroup<K, V, E, S> {
 }
 
 impl<K: Hash + Eq, V: Clone, S: BuildHasher> WriteGroup<K, V, Infallible, S> {
-    /// Returns once a run for the key that started after this call arrived has ended: of this call's `work`, or of
-    /// a newer caller's.
+    /// Runs `work`, or waits for a newer caller's run. Returns when a run that started after this call arrived has ended.
     ///
-    /// Blocks while another run of the key lasts, and then while the one lasts that covers this call.
+    /// Blocks until the key's running closure has ended, and then until the run that covers this call has ended. For work
+    /// that cannot fail; otherwise see [`try_write`](Self::try_write).
     ///
     /// ```
     /// use flight_group::WriteGroup;
@@ -91,9 +99,9 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> WriteGroup<K, V, Infallible, S> {
     ///
     /// # Panics
     ///
-    /// * If `work` runs and panics: with its own payload; in the callers it covers with the words of
+    /// * If `work` runs and panics: here with its own payload, in the callers that it covers with the words of
     ///   [`Error::Panicked`].
-    /// * If waiting would never end, with the words of [`Error::Deadlock`]: a run wrote to its own key.
+    /// * If the wait would never end, with the words of [`Error::Deadlock`]: for instance if a run writes to its own key.
     #[inline]
     #[track_caller]
     pub fn write<Q>(&self, key: &Q, work: impl FnOnce() -> V) -> V
@@ -101,7 +109,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> WriteGroup<K, V, Infallible, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        match self.engine.run(key, Rule::Queue, Patience::INFALLIBLE, || Ok(work()), Landing::into_value) {
+        match self.engine.run(key, Which::Next, WaitOptions::INFALLIBLE, || Ok(work()), Landing::into_value) {
             Ok(value) => value,
             Err(error) => panic!("{error}"),
         }
@@ -109,11 +117,10 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher> WriteGroup<K, V, Infallible, S> {
 }
 
 impl<K: Hash + Eq, V: Clone, E: Clone, S: BuildHasher> WriteGroup<K, V, E, S> {
-    /// Returns the outcome of a run for the key that started after this call arrived: of this call's `work`, or of
-    /// a newer caller's.
+    /// Runs `work`, or waits for a newer caller's run. Returns the outcome of a run that started after this call arrived.
     ///
-    /// Blocks while another run of the key lasts, and then while the one lasts that covers this call;
-    /// [`call`](Self::call) has the deadlines. Returns early only with [`Error::Deadlock`] or
+    /// Blocks until the key's running closure has ended, and then until the run that covers this call has ended. For a
+    /// deadline or a cancel token use [`call`](Self::call). Returns early only with [`Error::Deadlock`] or
     /// [`Error::Overloaded`].
     ///
     /// ```
@@ -127,114 +134,108 @@ impl<K: Hash + Eq, V: Clone, E: Clone, S: BuildHasher> WriteGroup<K, V, E, S> {
     /// # Errors
     ///
     /// * [`Error::Work`]: the run that covers this call returned an error.
-    /// * [`Error::Panicked`]: it panicked, and it was another caller's closure.
+    /// * [`Error::Panicked`]: that run panicked, and it was another caller's closure.
     /// * [`Error::Deadlock`]: the run in the air waits, perhaps through others, for this thread.
-    /// * [`Error::Overloaded`]: [`max_followers`](WriteGroupBuilder::max_followers) already wait.
+    /// * [`Error::Overloaded`]: [`max_followers`](WriteGroupBuilder::max_followers) callers already wait.
     ///
     /// # Panics
     ///
     /// If this call's `work` runs and panics, with its own payload. If `V::clone` or `E::clone` panics, in the one
-    /// caller it was made for.
+    /// caller whose copy it is.
     #[inline]
     pub fn try_write<Q>(&self, key: &Q, work: impl FnOnce() -> Result<V, E>) -> Result<V, Error<E>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.engine.run(key, Rule::Queue, Patience::default(), work, Landing::into_value)
+        self.engine.run(key, Which::Next, WaitOptions::default(), work, Landing::into_value)
     }
 
-    /// A call with options: how long to wait, whether to block at all.
+    /// A call with options: how long to wait, and what else ends the wait.
     ///
-    /// Does nothing until [`run`](WriteCall::run), [`wait`](WriteCall::wait) or [`spawn`](WriteCall::spawn).
+    /// Does nothing until [`run`](WriteCall::run) or [`flush`](WriteCall::flush).
     #[inline]
     pub fn call<'a, Q: ?Sized>(&'a self, key: &'a Q) -> WriteCall<'a, K, V, E, S, Q> {
-        WriteCall { group: self, key }
+        WriteCall { group: self, key, options: WaitOptions::default() }
     }
 }
 
-impl<K: Hash + Eq, V, E, S: BuildHasher> WriteGroup<K, V, E, S> {
-    /// How many wait for the key now, receivers included: counted from the moment they are registered, so that a
-    /// test can wait for them. The running leader is not one of them; who is queued to lead next is.
-    pub fn followers<Q>(&self, key: &Q) -> usize
+impl<K, V, E, S> WriteGroup<K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Queues the write without blocking. The outcome comes through the receiver. If this call leads, `work` runs on the
+    /// group's [`executor`](WriteGroupBuilder::executor), by default on a thread of the group: see [`Group::spawn`].
+    ///
+    /// Dropping the receiver cancels nothing: the write is done, or is covered by a newer one.
+    ///
+    /// ```
+    /// use flight_group::WriteGroup;
+    ///
+    /// let saves: WriteGroup<u32, &str> = WriteGroup::new();
+    /// let receiver = saves.spawn(&1, || Ok("saved"));
+    /// assert_eq!(receiver.recv().unwrap().unwrap().value, "saved");
+    /// ```
+    #[doc(alias = "DoChan")]
+    pub fn spawn<Q>(
+        &self,
+        key: &Q,
+        work: impl FnOnce() -> Result<V, E> + Send + 'static,
+    ) -> Receiver<Result<Landing<V>, Error<E>>>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: ToOwned<Owned = K> + ?Sized,
     {
-        self.engine.followers(key)
+        self.engine.spawn(key.to_owned(), Which::Next, work)
     }
 }
 
-impl<K, V, E, S> WriteGroup<K, V, E, S> {
-    /// How many keys have a run in the air.
-    pub fn in_flight(&self) -> usize {
-        self.engine.in_flight()
-    }
-
-    /// The runs in the air: see [`Group::flights`](crate::Group::flights).
-    pub fn flights(&self) -> Vec<FlightInfo<K>>
-    where
-        K: Clone,
-    {
-        self.engine.flights()
-    }
-
-    /// What the group has done since it was made.
-    pub fn stats(&self) -> Stats {
-        self.engine.stats()
-    }
-
-    pub(crate) fn from_engine(engine: Engine<K, V, E, S>) -> Self {
-        Self { engine: Arc::new(engine) }
-    }
-}
-
-impl<K, V, E, S> Clone for WriteGroup<K, V, E, S> {
-    fn clone(&self) -> Self {
-        Self { engine: self.engine.clone() }
-    }
-}
-
-impl<K: Hash + Eq, V, E, S: BuildHasher + Default> Default for WriteGroup<K, V, E, S> {
-    fn default() -> Self {
-        Self::with_hasher(S::default())
-    }
-}
-
-impl<K, V, E, S> fmt::Debug for WriteGroup<K, V, E, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WriteGroup")
-            .field("name", &self.engine.name())
-            .field("in_flight", &self.in_flight())
-            .finish_non_exhaustive()
-    }
-}
-
-// As for `Group`: a panic in a call leaves the group in order.
-impl<K, V, E, S> UnwindSafe for WriteGroup<K, V, E, S> {}
-impl<K, V, E, S> RefUnwindSafe for WriteGroup<K, V, E, S> {}
+face!(WriteGroup, "The running leader is not counted; a caller that is queued to lead next is.", "runs in the air");
 
 /// One call to a [`WriteGroup`], with options; made by [`WriteGroup::call`].
-#[must_use = "a call does nothing until `run`, `wait` or `spawn`"]
+///
+/// It is `Copy` and can be used again: `run` and `flush` do not change it.
+#[must_use = "a call does nothing until `run` or `flush`"]
 pub struct WriteCall<'a, K, V, E, S, Q: ?Sized> {
     group: &'a WriteGroup<K, V, E, S>,
     key: &'a Q,
+    options: WaitOptions<'a>,
 }
 
+impl<K, V, E, S, Q: ?Sized> Clone for WriteCall<'_, K, V, E, S, Q> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V, E, S, Q: ?Sized> Copy for WriteCall<'_, K, V, E, S, Q> {}
+
 impl<'a, K, V, E, S, Q: ?Sized> WriteCall<'a, K, V, E, S, Q> {
-    /// How long to wait for other callers' runs. The call's own work is never interrupted; once it has become the
-    /// one to run next, it runs.
+    /// How long to wait for other callers' runs. The call's own work is never interrupted. If the call is the one to run
+    /// next when its time is up, it runs.
     ///
-    /// Counted from the moment the call begins to wait. Zero: do not wait, but run if no run is in the air.
-    /// `Duration::MAX`: for ever. A call that times out hands its place to the newest that still waits.
-    pub fn timeout(self, timeout: Duration) -> TimedWriteCall<'a, K, V, E, S, Q> {
-        TimedWriteCall { call: self, patience: Patience::default() }.timeout(timeout)
+    /// Counted from the moment the call begins to wait. Zero means: do not wait, but run if no run is in the air.
+    /// `Duration::MAX` means: for ever. If a call times out, the newest caller that still waits runs in its place.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.set_timeout(timeout);
+        self
     }
 
-    /// The moment at which to stop waiting; otherwise as [`timeout`](Self::timeout). A moment that has passed: do
-    /// not wait.
-    pub fn deadline(self, deadline: Instant) -> TimedWriteCall<'a, K, V, E, S, Q> {
-        TimedWriteCall { call: self, patience: Patience::default() }.deadline(deadline)
+    /// When to stop waiting. Otherwise the same as [`timeout`](Self::timeout). A moment that has passed means: do not
+    /// wait. Of several timeouts and deadlines the last one counts.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.options.set_deadline(deadline);
+        self
+    }
+
+    /// Ends the wait when `token` is cancelled. The call returns [`Error::Cancelled`]: see
+    /// [`Call::cancel`](crate::Call::cancel). The newest caller that still waits runs in its place.
+    pub fn cancel(mut self, token: &'a CancelToken) -> Self {
+        self.options.cancel = Some(token);
+        self
     }
 }
 
@@ -243,124 +244,126 @@ where
     K: Borrow<Q>,
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
 {
-    /// Queues, and blocks until the run that covers this call has ended: [`try_write`](WriteGroup::try_write) with
-    /// the circumstances.
+    /// Blocks until the run that covers this call has ended. Like [`try_write`](WriteGroup::try_write), but it also
+    /// returns how the call came by the value.
     ///
     /// ```
     /// use flight_group::{Role, WriteGroup};
     ///
     /// let saves: WriteGroup<u32> = WriteGroup::new();
     /// let landing = saves.call(&1).run(|| Ok(())).unwrap();
-    /// assert_eq!(landing.role, Role::Leader);      // `Follower`: a newer caller's closure covered this call
+    /// assert_eq!(landing.role, Role::Leader);      // `Follower`: a newer closure covered this call
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`WriteGroup::try_write`], and [`Error::TimedOut`] where the call has a [`timeout`](WriteCall::timeout)
-    /// or [`deadline`](WriteCall::deadline): its closure was not run by this call; a newer caller's run may have
-    /// covered, or may yet cover, what it wanted written.
+    /// As [`WriteGroup::try_write`]. Also [`Error::TimedOut`] if the call has a [`timeout`](WriteCall::timeout) or
+    /// [`deadline`](WriteCall::deadline), and [`Error::Cancelled`] if it has a [`cancel`](WriteCall::cancel) token. The
+    /// call's closure was not run then. A newer caller's run may still write the newest state.
     ///
     /// # Panics
     ///
     /// As [`WriteGroup::try_write`].
     #[inline]
     pub fn run(self, work: impl FnOnce() -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
-        self.group.engine.run(self.key, Rule::Queue, Patience::default(), work, identity)
+        self.group.engine.run(self.key, Which::Next, self.options, work, identity)
     }
 
-    /// Waits until all writes of the key that arrived before this call are done, without writing: follows the
-    /// newest run, in the air or queued. `None`, at once, if there is none.
+    /// Waits until all writes of the key that arrived before this call are done, and writes nothing. It follows the newest
+    /// run, in the air or queued. Returns `None` at once if there is none.
     ///
     /// ```
     /// use flight_group::WriteGroup;
     ///
     /// let saves: WriteGroup<u32> = WriteGroup::new();
-    /// assert_eq!(saves.call(&1).wait(), None);     // nothing to wait for: everything is written
+    /// assert_eq!(saves.call(&1).flush(), None);     // nothing to wait for: everything is written
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run), and [`Error::Abandoned`] if the run it waited for never began and no other is in the
-    /// air.
-    pub fn wait(self) -> Option<Result<Landing<V>, Error<E>>> {
-        self.group.engine.wait(self.key, Existing::Newest, Patience::default())
-    }
-}
-
-impl<K, V, E, S, Q> WriteCall<'_, K, V, E, S, Q>
-where
-    K: Hash + Eq + Clone + Send + Borrow<Q> + 'static,
-    V: Clone + Send + Sync + 'static,
-    E: Clone + Send + Sync + 'static,
-    S: BuildHasher + Send + Sync + 'static,
-    Q: ToOwned<Owned = K> + ?Sized,
-{
-    /// Queues without blocking; the outcome comes through the receiver. See [`Call::spawn`](crate::Call::spawn).
-    ///
-    /// A dropped receiver cancels nothing: the write is done, or covered by a newer one.
-    ///
-    /// ```
-    /// use flight_group::WriteGroup;
-    ///
-    /// let saves: WriteGroup<u32, &str> = WriteGroup::new();
-    /// let receiver = saves.call(&1).spawn(|| Ok("saved"));
-    /// assert_eq!(receiver.recv().unwrap().unwrap().value, "saved");
-    /// ```
-    pub fn spawn(self, work: impl FnOnce() -> Result<V, E> + Send + 'static) -> Receiver<Result<Landing<V>, Error<E>>> {
-        self.group.engine.spawn(self.key.to_owned(), Rule::Queue, work)
-    }
-}
-
-/// A call to a [`WriteGroup`] that does not wait for ever; made by [`WriteCall::timeout`] and
-/// [`WriteCall::deadline`].
-#[must_use = "a call does nothing until `run` or `wait`"]
-pub struct TimedWriteCall<'a, K, V, E, S, Q: ?Sized> {
-    call: WriteCall<'a, K, V, E, S, Q>,
-    patience: Patience,
-}
-
-impl<K, V, E, S, Q: ?Sized> TimedWriteCall<'_, K, V, E, S, Q> {
-    /// See [`WriteCall::timeout`]; replaces an earlier timeout or deadline.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.patience.set_timeout(timeout);
-        self
-    }
-
-    /// See [`WriteCall::deadline`]; replaces an earlier timeout or deadline.
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.patience.set_deadline(deadline);
-        self
-    }
-}
-
-impl<K: Hash + Eq, V: Clone, E: Clone, S: BuildHasher, Q> TimedWriteCall<'_, K, V, E, S, Q>
-where
-    K: Borrow<Q>,
-    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-{
-    /// Queues, and blocks until the covering run has ended or the time is up: see [`WriteCall::run`].
-    #[inline]
-    pub fn run(self, work: impl FnOnce() -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
-        self.call.group.engine.run(self.call.key, Rule::Queue, self.patience, work, identity)
-    }
-
-    /// Waits for the newest run, until the time is up: see [`WriteCall::wait`].
-    pub fn wait(self) -> Option<Result<Landing<V>, Error<E>>> {
-        self.call.group.engine.wait(self.call.key, Existing::Newest, self.patience)
+    /// As [`run`](Self::run). Also [`Error::Abandoned`] if the run it waited for never began and no other is in the air.
+    pub fn flush(self) -> Option<Result<Landing<V>, Error<E>>> {
+        self.group.engine.follow(self.key, Which::Newest, self.options)
     }
 }
 
 impl<K, V, E, S, Q: fmt::Debug + ?Sized> fmt::Debug for WriteCall<'_, K, V, E, S, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WriteCall").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("WriteCall").field("key", &self.key).field("options", &self.options).finish_non_exhaustive()
     }
 }
 
-impl<K, V, E, S, Q: fmt::Debug + ?Sized> fmt::Debug for TimedWriteCall<'_, K, V, E, S, Q> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TimedWriteCall")
-            .field("call", &self.call)
-            .field("patience", &self.patience)
-            .finish_non_exhaustive()
+/// Configures a [`WriteGroup`]; made by [`WriteGroup::builder`].
+///
+/// It has no `max_age` and no `share_failures`: a write is never forgotten, taken over or joined while it runs.
+#[must_use = "a builder does nothing until it is built"]
+pub struct WriteGroupBuilder<K, V, E, S = RandomState> {
+    hasher: S,
+    shards: Option<usize>,
+    config: Config<K>,
+    types: std::marker::PhantomData<fn() -> (V, E)>,
+}
+
+settings!(WriteGroupBuilder, "WriteGroup");
+
+impl<K, V, E> WriteGroupBuilder<K, V, E> {
+    pub(crate) fn new() -> Self {
+        let config = Config::new(Kind::WriteGroup);
+        Self { hasher: RandomState::new(), shards: None, config, types: std::marker::PhantomData }
+    }
+}
+
+impl<K, V, E, S> WriteGroupBuilder<K, V, E, S> {
+    /// Every write forgets the key's read flight in `group` before it lands. So a read that starts after a write has
+    /// returned never joins a read that started before it. Call it several times for several groups.
+    ///
+    /// In this order: the write's closure ends; the key's read flight is detached; the outcome is published; callers are
+    /// woken. It is the same for a value, an error and a panic, because a failed write may have written something.
+    ///
+    /// A read that was in the air keeps its callers. They may get the old value, because they called before the write
+    /// returned. Its leader must not put that value into a cache: [`Landing::detached`](crate::Landing::detached) says
+    /// so. [`docs::patterns`](crate::docs::patterns) shows the version check that closes the gap between asking and
+    /// storing.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+    /// use flight_group::{Group, WriteGroup};
+    ///
+    /// let stored = AtomicU32::new(1);
+    /// let reads: Group<&str, u32> = Group::new();
+    /// let writes: WriteGroup<&str> = WriteGroup::builder().invalidates(&reads).build();
+    ///
+    /// let seen = reads.call(&"limit").run(|| {
+    ///     let seen = stored.load(SeqCst);
+    ///     writes.write(&"limit", || stored.store(2, SeqCst)); // a write during the read
+    ///     Ok(seen)
+    /// });
+    ///
+    /// let seen = seen.unwrap();
+    /// assert_eq!((seen.value, seen.detached()), (1, true));      // right for us, wrong for a cache
+    /// assert_eq!(reads.work(&"limit", || stored.load(SeqCst)), 2);
+    /// ```
+    pub fn invalidates<V2, E2, S2>(mut self, group: &Group<K, V2, E2, S2>) -> Self
+    where
+        K: Hash + Eq + Clone + Send + 'static,
+        V2: Clone + Send + Sync + 'static,
+        E2: Clone + Send + Sync + 'static,
+        S2: BuildHasher + Send + Sync + 'static,
+    {
+        let group = group.clone();
+        self.config.invalidates.push(Arc::new(move |key| {
+            group.forget(key);
+        }));
+        self
+    }
+
+    /// The group.
+    pub fn build(self) -> WriteGroup<K, V, E, S>
+    where
+        K: Hash + Eq,
+        S: BuildHasher,
+    {
+        let engine = Engine::new(self.hasher, self.shards, self.config, (), None, Clock::system());
+        WriteGroup { engine: Arc::new(engine) }
     }
 }

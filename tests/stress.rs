@@ -55,12 +55,12 @@ fn reads(group: &Group<u64, Value, u64>, dice: &mut Dice, n: u64) {
         1 => group.call(&key).timeout(wait).run(work),
         2 => group.call(&key).fresh().timeout(wait).run(work),
         3 => group.call(&key).takeover_after(wait).run(work),
-        4 => match group.call(&key).wait() {
+        4 => match group.call(&key).follow() {
             Some(result) => result,
             None => return,
         },
-        5 => group.call(&key).spawn(work).recv().expect("an outcome"),
-        6 => return drop(group.call(&key).fresh().spawn(work)),
+        5 => group.spawn(&key, work).recv().expect("an outcome"),
+        6 => return drop(group.spawn_fresh(&key, work)),
         7 => {
             group.forget(&key);
             return;
@@ -94,7 +94,7 @@ fn reads(group: &Group<u64, Value, u64>, dice: &mut Dice, n: u64) {
         Ok(landing) => {
             whole(&landing.value);
         }
-        Err(Error::Missing | Error::Deadlock(_)) => panic!("neither is possible here"),
+        Err(Error::Missing(_) | Error::Deadlock(_)) => panic!("neither is possible here"),
         Err(_) => {}
     }
 }
@@ -112,7 +112,7 @@ fn writes(group: &WriteGroup<u64, Value, u64>, dice: &mut Dice, plain: &[AtomicU
     };
     let result = match dice.roll(5) {
         0 => group.call(&key).timeout(wait).run(write),
-        1 => match group.call(&key).wait() {
+        1 => match group.call(&key).flush() {
             Some(result) => result,
             None => return,
         },

@@ -4,7 +4,7 @@
 //! expire; real HTTP clients replay the same requests against it twice. `cargo run --release --example stampede`
 //! prints one table and writes a chart; `-- --help` tells the options.
 //!
-//! Where to look: `site.rs` is the code a service would have (cache, double check, flight, query); everything else
+//! Where to look: `site.rs` is the code a service would have (cache, read-through, flight, query); everything else
 //! is the world around it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's output")]
 

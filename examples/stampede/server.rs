@@ -102,8 +102,8 @@ fn page(outcome: Result<Arc<str>, Error<Fault>>) -> (u16, Arc<str>) {
     };
     let status = match &error {
         Error::Work(fault) if matches!(**fault, rusqlite::Error::QueryReturnedNoRows) => 404,
-        Error::TimedOut => 504,
-        Error::Overloaded => 503,
+        Error::TimedOut(_) => 504,
+        Error::Overloaded(_) => 503,
         _ => 500,
     };
     (status, format!("{error}\n").into())

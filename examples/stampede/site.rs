@@ -4,6 +4,7 @@ use crate::cache::Cache;
 use crate::database::Reader;
 use crate::stall::Stall;
 use flight_group::{Error, FlightInfo, Group};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -48,21 +49,19 @@ impl Site {
 
     /// The page of `key`. `patience` is how long this request would wait for somebody else's query.
     pub(crate) fn page(&self, key: &str, reader: &Reader, patience: Duration) -> Result<Arc<str>, Error<Fault>> {
-        if let Some(page) = self.cache.get(key) {
-            return Ok(page);
-        }
-        self.misses.fetch_add(1, Relaxed);
-        let Some(group) = &self.group else {
-            return self.load(key, reader).map_err(Error::Work);
-        };
-        let landing = group.call(key).timeout(patience).run(|| {
-            // Somebody's flight may have landed between the look above and this one's start.
-            match self.cache.get(key) {
-                Some(page) => Ok(page),
-                None => self.load(key, reader),
+        // With a group a miss is looked up once more, inside the flight: somebody's may have landed in between.
+        let looked = Cell::new(false);
+        let lookup = || {
+            let page = self.cache.get(key);
+            if page.is_none() && !looked.replace(true) {
+                self.misses.fetch_add(1, Relaxed);
             }
-        });
-        Ok(landing?.into_value())
+            page
+        };
+        match &self.group {
+            Some(group) => group.call(key).timeout(patience).read_through(lookup, || self.load(key, reader)),
+            None => lookup().map_or_else(|| self.load(key, reader).map_err(Error::Work), Ok),
+        }
     }
 
     fn load(&self, key: &str, reader: &Reader) -> Result<Arc<str>, Fault> {

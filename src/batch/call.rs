@@ -1,51 +1,104 @@
-//! One call: how long it may wait, and its way through the queue.
+//! One call: its options, and its way through the engine.
 
-use super::outcome::{End, Outcome};
-use super::queue::{Berth, Boarded, Left, Started, Ticket, Turn};
-use super::{Batcher, Inner, wait_for};
-use crate::engine::panics::{self, Payload};
-use crate::error::{Deadlock, Error};
-use crate::sync::atomic::Ordering;
-use crate::sync::{self, Arc, Duration, Instant, current_thread};
+use super::batcher::{Batcher, Inner};
+use super::keys::Keys;
+use crate::cancel::CancelToken;
+use crate::engine::load::{Bring, Joined};
+use crate::engine::options::WaitOptions;
+use crate::engine::panics;
+use crate::error::Error;
+use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::{Arc, Duration, Instant};
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::slice;
 
-/// How many sleepers each caller of a landed batch wakes: the leader two, and each of those two more. The leader
-/// is not kept working for the others, and the last of `n` is woken after `log2(n)` wake-ups and not after `n`.
-/// (Measured with 64 callers on 2 cores, until the last was back: 0.9 ms; with `notify_all` 1.6 ms; with all of
-/// them woken by the leader 1.3 ms; with four for each as with two.)
-const WAKES: usize = 2;
-
-/// One call of a [`Batcher`], with options; from [`Batcher::call`].
+/// One call to a [`Batcher`], with options; made by [`Batcher::call`].
 #[must_use = "a call does nothing until it is loaded"]
 pub struct BatchCall<'a, K, V, E, Q: ?Sized> {
-    batcher: &'a Batcher<K, V, E>,
-    key: &'a Q,
-    deadline: Option<Instant>,
+    pub(super) batcher: &'a Batcher<K, V, E>,
+    pub(super) key: &'a Q,
+    pub(super) options: WaitOptions<'a>,
 }
+
+impl<K, V, E> Batcher<K, V, E> {
+    /// A call with options: how long to wait, and what else ends the wait. See [`BatchCall`].
+    pub fn call<'a, Q: ?Sized>(&'a self, key: &'a Q) -> BatchCall<'a, K, V, E, Q> {
+        BatchCall::new(self, key)
+    }
+
+    /// Returns the function's answer for this key.
+    ///
+    /// If no batch is running, and there is no window, it runs the function at once on this thread. Otherwise it blocks
+    /// until the batch with this key has landed. This thread may be woken to lead that batch. The call waits only for the
+    /// batches before its own. Without `max_batch` that is the one that is running.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Work`]: the function returned an error, for the batch or for this key.
+    /// - [`Error::Missing`]: the function did not return this key.
+    /// - [`Error::Panicked`]: the function panicked, on the thread of another caller of this batch.
+    /// - [`Error::Deadlock`]: the running batch waits for this thread. The function loads from its own batcher, or it waits,
+    ///   perhaps through other groups and threads, for a flight that this thread leads.
+    ///
+    /// # Panics
+    ///
+    /// If the function panics while this thread leads, with its own payload. If the `Hash`, `Eq`, `ToOwned` or `Clone` that
+    /// this call needs panics, in this caller only.
+    ///
+    /// `K::eq` runs under the batcher's lock and must not call the batcher. Everything else of yours, also the key's
+    /// `to_owned`, runs outside every lock.
+    pub fn load<Q>(&self, key: &Q) -> Result<V, Error<E>>
+    where
+        K: Hash + Eq + Borrow<Q>,
+        V: Clone,
+        E: Clone,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.call(key).load()
+    }
+}
+
+impl<K, V, E, Q: ?Sized> Clone for BatchCall<'_, K, V, E, Q> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V, E, Q: ?Sized> Copy for BatchCall<'_, K, V, E, Q> {}
 
 impl<'a, K, V, E, Q: ?Sized> BatchCall<'a, K, V, E, Q> {
     pub(super) fn new(batcher: &'a Batcher<K, V, E>, key: &'a Q) -> Self {
-        Self { batcher, key, deadline: None }
+        Self { batcher, key, options: WaitOptions::default() }
     }
 
-    /// Waits no longer than this for other callers' batches and for the window; then the call returns
-    /// [`Error::TimedOut`]. The default, and [`Duration::MAX`]: for ever. [`Duration::ZERO`]: not at all, which
-    /// only a call that finds the batcher idle survives.
+    /// How long to wait for other callers' batches and for the window. Then the call returns [`Error::TimedOut`].
     ///
-    /// A batch that this call itself leads is never interrupted, and once it has been handed the lead it leads
-    /// even if the deadline passes in that moment. A result that is there wins over the deadline. A key whose
-    /// batch has not started is withdrawn, unless somebody else wants it too.
+    /// Counted from the moment the call begins to wait. Zero means: do not wait, but run the function if the batcher is
+    /// idle and has no window. `Duration::MAX`, the default, means: for ever.
+    ///
+    /// A batch that this call leads is never interrupted. If the call is the one to lead the next batch when its time is
+    /// up, it leads. If the answer is ready when the time is up, the caller gets it. If the batch has not started, the key
+    /// is withdrawn, unless another caller wants it, too.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.deadline = sync::after(timeout);
+        self.options.set_timeout(timeout);
         self
     }
 
-    /// The same as [`timeout`](Self::timeout), as a moment. Of several, the last one set counts.
+    /// When to stop waiting. Otherwise the same as [`timeout`](Self::timeout). Of several timeouts and deadlines the last
+    /// one counts.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(deadline);
+        self.options.set_deadline(deadline);
+        self
+    }
+}
+
+impl<'a, K, V, E, Q: ?Sized> BatchCall<'a, K, V, E, Q> {
+    /// Ends the wait when `token` is cancelled. The call returns [`Error::Cancelled`], and its key is withdrawn, as at a
+    /// deadline.
+    pub fn cancel(mut self, token: &'a CancelToken) -> Self {
+        self.options.cancel = Some(token);
         self
     }
 }
@@ -62,7 +115,7 @@ where
     ///
     /// # Errors
     ///
-    /// Those of [`Batcher::load`], and [`Error::TimedOut`].
+    /// As [`Batcher::load`]. Also [`Error::TimedOut`] and [`Error::Cancelled`].
     ///
     /// # Panics
     ///
@@ -84,228 +137,90 @@ where
     ///     let first = scope.spawn(|| slow.load(&1));
     ///     has_started.recv().unwrap();                      // 1's batch is running
     ///     let second = slow.call(&2).timeout(Duration::from_millis(1)).load();
-    ///     assert_eq!(second, Err(Error::TimedOut));         // 2 is withdrawn: the function never sees it
+    ///     assert_eq!(second, Err(Error::timed_out()));      // 2 was withdrawn, and never loaded
     ///     go_on.send(()).unwrap();
     ///     assert_eq!(first.join().unwrap(), Ok(10));        // 1's batch was not disturbed
     /// });
     /// assert_eq!(slow.stats().batches, 1);
     /// ```
     pub fn load(self) -> Result<V, Error<E>> {
-        let inner = &*self.batcher.inner;
+        let Inner { engine, stats, hasher, function, .. } = &*self.batcher.inner;
         let key = self.key;
-        let hash = inner.hasher.hash_one(key);
-        let due = inner.settings.window.and_then(sync::after);
-        let me = current_thread().id();
-
-        // Declared before the lock is taken: what is left in it is dropped after the lock is released.
-        let mut owned: Option<K> = None;
-        let mut made_key = false;
-        let mut queue = inner.queue.lock();
-        let ticket = loop {
-            if let Some(hop) = wait_for::would_wait_for_itself(queue.busy(), &me, inner.settings.name.as_ref()) {
-                queue.stats.loads += u64::from(!made_key);
-                queue.stats.deadlocks += 1;
-                drop(queue);
-                return Err(Error::Deadlock(Deadlock::new(vec![hop])));
-            }
-            let max_batch = inner.settings.max_batch;
-            let boarded = queue.board(hash, |other| other.borrow() == key, &mut owned, max_batch, due, me);
-            if !made_key {
-                queue.stats.loads += 1;
-            }
-            match boarded {
-                Boarded::Alone => {
-                    drop(queue);
-                    return inner.lead_alone(key, owned);
+        stats.loads.fetch_add(1, Relaxed);
+        let mut wanted = Wanted { batcher: &self.batcher.inner, key, hash: hasher.hash_one(key), owned: None };
+        let holds = engine.rules.window.is_some() && engine.rules.max_batch > 1;
+        let (mut alone, mut batch) = (None, None);
+        let landed = engine.carry(
+            &(),
+            self.options,
+            holds,
+            &mut wanted,
+            |load| {
+                let Some((_, Keys { keys, handed_on, .. })) = load else {
+                    // Alone: nobody shares the outcome, which need not leave this frame.
+                    let key = key.to_owned();
+                    stats.started(1, false);
+                    alone = Some(stats.watch(|| function(slice::from_ref(&key))));
+                    return Ok(None);
+                };
+                let keys = batch.insert(keys);
+                stats.started(keys.len(), handed_on);
+                Ok(Some(Arc::new(stats.watch(|| function(keys)))))
+            },
+            |landing| (landing.shared(), landing.value),
+        );
+        panics::drop_quietly((batch, wanted.owned));
+        let part = match landed {
+            Ok((_, None)) => alone.expect("it ran alone").take(key),
+            Ok((shared, Some(outcome))) => match Arc::try_unwrap(outcome) {
+                Ok(mine) if !shared => mine.take(key),
+                Ok(last) => last.get(key),
+                Err(ours) => {
+                    let part = ours.get(key);
+                    panics::drop_quietly(ours);
+                    part
                 }
-                Boarded::Lead(batch) => {
-                    drop(queue);
-                    return inner.lead(batch, key);
-                }
-                Boarded::Queued(ticket, unused) => {
-                    owned = unused;
-                    break ticket;
-                }
-                Boarded::KeyNeeded => {
-                    // `to_owned` is the user's, and may take its time: not under the lock. What has changed
-                    // meanwhile, `board` looks at again.
-                    drop(queue);
-                    owned = Some(key.to_owned());
-                    made_key = true;
-                    queue = inner.queue.lock();
-                }
-            }
+            },
+            Err(error) => Err(error.map_work(|never| match never {})),
         };
-        drop(queue);
-        panics::drop_quietly(owned);
-        inner.ride(ticket, key, self.deadline)
+        stats.ended(&part);
+        part.map_err(|error| if error.is_missing() { error.at(engine.site()) } else { error })
     }
 }
 
 impl<K, V, E, Q: ?Sized> fmt::Debug for BatchCall<'_, K, V, E, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchCall").field("batcher", self.batcher).field("deadline", &self.deadline).finish()
+        f.debug_struct("BatchCall").field("batcher", self.batcher).finish_non_exhaustive()
     }
 }
 
-/// How a queued caller's wait ended.
-enum Fate<K, V, E> {
-    Landed,
-    Lead(Started<K, V, E>),
-    TimedOut { key: Option<K>, wake: bool },
+/// What a call brings to a batch: its key.
+struct Wanted<'a, K, V, E, Q: ?Sized> {
+    batcher: &'a Inner<K, V, E>,
+    key: &'a Q,
+    hash: u64,
+    owned: Option<K>,
 }
 
-impl<K: Hash + Eq, V, E> Inner<K, V, E> {
-    /// Waits for the ticket's batch, or leads it.
-    #[cold]
-    fn ride<Q>(&self, mut ticket: Ticket<K, V, E>, key: &Q, deadline: Option<Instant>) -> Result<V, Error<E>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-        V: Clone,
-        E: Clone,
-    {
-        let fate = self.wait(&mut ticket, deadline);
-        let berth = ticket.berth;
-        match fate {
-            Fate::Lead(batch) => self.lead(batch, key),
-            Fate::Landed => {
-                // First of all, because somebody waits for it.
-                wake(&berth, WAKES);
-                let outcome = berth.outcome.get().expect("the wait ended because of it");
-                let part = self.note_missing(outcome.get(key));
-                // The last of the batch's callers drops what it was for others.
-                panics::drop_quietly(berth);
-                part
-            }
-            Fate::TimedOut { key, wake: keeper_needed } => {
-                if keeper_needed {
-                    wake(&berth, 1);
-                }
-                panics::drop_quietly((key, berth));
-                Err(Error::TimedOut)
-            }
+impl<K, V, E, Q> Bring<Keys<K>> for Wanted<'_, K, V, E, Q>
+where
+    K: Borrow<Q>,
+    Q: Eq + ToOwned<Owned = K> + ?Sized,
+{
+    fn join(&mut self, keys: &mut Keys<K>) -> Joined {
+        let rules = &self.batcher.engine.rules;
+        if let Some(at) = keys.find(self.hash, |other| other.borrow() == self.key) {
+            self.batcher.stats.shared.fetch_add(1, Relaxed);
+            return Joined::In(keys.share(at));
         }
-    }
-
-    fn wait(&self, ticket: &mut Ticket<K, V, E>, deadline: Option<Instant>) -> Fate<K, V, E> {
-        let berth = Arc::clone(&ticket.berth);
-        let me = current_thread().id();
-        let mut queue = self.queue.lock();
-        queue.waiting += 1;
-        let fate = loop {
-            if berth.outcome.get().is_some() {
-                break Fate::Landed;
-            }
-            let gave_up = match queue.turn(ticket, me) {
-                Turn::Lead(batch) => break Fate::Lead(batch),
-                Turn::Wait => sync::wait_until(&berth.wake, &mut queue, deadline),
-                // The keeper of a window that outlasts its own deadline hands the window over when it gives up.
-                Turn::Gather(due) => match deadline.filter(|&deadline| deadline < due) {
-                    Some(deadline) => sync::wait_until(&berth.wake, &mut queue, Some(deadline)),
-                    None => {
-                        if sync::wait_until(&berth.wake, &mut queue, Some(due)) {
-                            if let Some(batch) = queue.window_closed(ticket, me) {
-                                break Fate::Lead(batch);
-                            }
-                        }
-                        false
-                    }
-                },
-            };
-            if gave_up && berth.outcome.get().is_none() {
-                break match queue.leave(ticket, me) {
-                    Left::Lead(batch) => Fate::Lead(batch),
-                    Left::Out { key, wake } => Fate::TimedOut { key, wake },
-                };
-            }
-        };
-        queue.waiting -= 1;
-        fate
-    }
-
-    /// Runs a batch of this one key.
-    fn lead_alone<Q>(&self, key: &Q, owned: Option<K>) -> Result<V, Error<E>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-    {
-        let ran = panics::caught(|| {
-            let owned = owned.unwrap_or_else(|| key.to_owned());
-            let outcome = (self.function)(slice::from_ref(&owned));
-            (outcome, owned)
-        });
-        self.land(ran.as_ref().map_or(End::Panicked, |(outcome, _)| outcome.end()));
-        match ran {
-            Ok((outcome, _owned)) => self.note_missing(outcome.take(key)),
-            Err(payload) => panics::resume_unwind(payload),
+        if !keys.has_room(rules) {
+            return Joined::Full;
         }
+        let Some(key) = self.owned.take() else { return Joined::Lacks };
+        Joined::In(keys.add(rules, self.hash, key))
     }
 
-    /// Runs a batch that was taken from the queue.
-    fn lead<Q>(&self, batch: Started<K, V, E>, key: &Q) -> Result<V, Error<E>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-        V: Clone,
-        E: Clone,
-    {
-        let Started { keys, berth, others } = batch;
-        let (outcome, payload) = match panics::caught(|| (self.function)(&keys)) {
-            Ok(outcome) => (outcome, None),
-            Err(payload) => (Outcome::Panicked(panics::describe(&payload)), Some(payload)),
-        };
-        let end = outcome.end();
-        if others == 0 {
-            self.land(end);
-            panics::drop_quietly(keys);
-            resume(payload);
-            return self.note_missing(outcome.take(key));
-        }
-        // Published before the lock of `land`: whoever looked and found nothing sleeps by then, or looks again.
-        let published = berth.outcome.set(outcome);
-        assert!(published.is_ok(), "a batch lands once");
-        sync::test_delay();
-        self.land(end);
-        wake(&berth, WAKES.min(others));
-        panics::drop_quietly(keys);
-        if payload.is_some() {
-            panics::drop_quietly(berth);
-            resume(payload);
-            unreachable!("the panic goes on");
-        }
-        let part = self.note_missing(berth.outcome.get().expect("it was just published").get(key));
-        panics::drop_quietly(berth);
-        part
-    }
-
-    /// Ends the running batch, and wakes one of the next batch's own callers to lead it.
-    fn land(&self, end: End) {
-        let next = self.queue.lock().land(end);
-        if let Some(next) = next {
-            sync::test_delay();
-            wake(&next, 1);
-        }
-    }
-
-    fn note_missing(&self, part: Result<V, Error<E>>) -> Result<V, Error<E>> {
-        if matches!(part, Err(Error::Missing)) {
-            self.missing.fetch_add(1, Ordering::Relaxed);
-        }
-        part
-    }
-}
-
-/// Wakes up to `sleepers` of the berth's callers. Where nobody sleeps this is one load.
-fn wake<K, V, E>(berth: &Berth<K, V, E>, sleepers: usize) {
-    for _ in 0..sleepers {
-        berth.wake.notify_one();
-    }
-}
-
-/// Lets the leader's panic go on, with its own payload.
-fn resume(payload: Option<Payload>) {
-    if let Some(payload) = payload {
-        panics::resume_unwind(payload);
+    fn make(&mut self) {
+        self.owned = Some(self.key.to_owned());
     }
 }

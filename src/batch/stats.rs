@@ -1,6 +1,6 @@
 //! What a batcher has done so far, in numbers.
 
-use std::ops::RangeInclusive;
+use std::ops::{RangeInclusive, Sub};
 
 /// One bucket per power of two: 1, 2 to 3, 4 to 7, and so on.
 const BUCKETS: usize = usize::BITS as usize;
@@ -25,10 +25,14 @@ const BUCKETS: usize = usize::BITS as usize;
 /// assert_eq!(stats.sizes().collect::<Vec<_>>(), [(1..=1, 2)]);
 /// # Ok::<(), flight_group::Error<Infallible>>(())
 /// ```
+///
+/// The difference of two looks is what happened between them, but for `largest`, which stays what it was at the
+/// later look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchStats {
-    /// Calls of `load` so far, those still waiting and those refused included.
+    /// Loads so far, those still waiting and those refused included: one for each call of `load`, and one for each
+    /// distinct key of a `load_many`.
     pub loads: u64,
     /// Batches started: calls of the function.
     pub batches: u64,
@@ -94,5 +98,35 @@ impl BatchStats {
             let low = 1_usize << power;
             (low..=low + (low - 1), count)
         })
+    }
+}
+
+impl Default for BatchStats {
+    /// Of a batcher that has done nothing.
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sub for BatchStats {
+    type Output = Self;
+
+    /// What happened between an `earlier` look and this one, never less than 0; [`largest`](Self::largest) as it is.
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            loads: self.loads.saturating_sub(earlier.loads),
+            batches: self.batches.saturating_sub(earlier.batches),
+            keys: self.keys.saturating_sub(earlier.keys),
+            shared: self.shared.saturating_sub(earlier.shared),
+            largest: self.largest,
+            handed_over: self.handed_over.saturating_sub(earlier.handed_over),
+            failed: self.failed.saturating_sub(earlier.failed),
+            panicked: self.panicked.saturating_sub(earlier.panicked),
+            missing: self.missing.saturating_sub(earlier.missing),
+            timed_out: self.timed_out.saturating_sub(earlier.timed_out),
+            withdrawn: self.withdrawn.saturating_sub(earlier.withdrawn),
+            deadlocks: self.deadlocks.saturating_sub(earlier.deadlocks),
+            sizes: std::array::from_fn(|power| self.sizes[power].saturating_sub(earlier.sizes[power])),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What this crate's peers do, and what it does: facts, each with the test or the program that shows it.
+//! What other crates do, and what this one does: facts, each with the test or the program that shows it.
 //!
 //! * [What was run](#what-was-run)
 //! * [A panic](#a-panic) · [Re-entry](#re-entry) · [Errors](#errors) · [Different keys](#different-keys) ·
@@ -58,9 +58,8 @@
 //! | x/sync, `DoChan` | `exit status 2: panic: boom`: nobody can recover it | | |
 //! | go-zero | get `nil, nil`, a success: `makeCall` releases the waiters in a `defer` that neither recovers nor sets `err` | | works |
 //!
-//! Running the work again, as the caches do, is better where one caller's closure is to blame for the panic (or, below,
-//! for the error), and worse where the work is: [`share_failures(false)`](crate::GroupBuilder::share_failures) does it
-//! here.
+//! The caches run the work again. That is better if one caller's closure is to blame for the panic (or, below, for the
+//! error), and worse if the work is. Here [`share_failures(false)`](crate::GroupBuilder::share_failures) does it.
 //! After a `Clone` that panics the key works with flight-group and quick_cache; with moka the key's next call panics:
 //! "Got unexpected state `Computing` after resolving `init` future".
 //!
@@ -115,9 +114,9 @@
 //!
 //! # Leaving
 //!
-//! | | who waits | the first caller |
+//! | | a follower | the first caller |
 //! | --- | --- | --- |
-//! | **flight-group** | [`timeout`](crate::Call::timeout), [`deadline`](crate::Call::deadline) | [`spawn`](crate::Call::spawn) and the receiver's `recv_timeout` or `select!` |
+//! | **flight-group** | [`timeout`](crate::Call::timeout), [`deadline`](crate::Call::deadline), [`cancel`](crate::Call::cancel) | [`spawn`](crate::Group::spawn) and the receiver's `recv_timeout` or `select!` |
 //! | `quick_cache` | `get_value_or_guard(key, Some(timeout))` | |
 //! | `moka`, `once_map`, `singleflight`, `cached` | nothing in their blocking interfaces | |
 //! | x/sync | `DoChan` and `select` | the same |
@@ -144,9 +143,8 @@
 //! | x/sync | `Forget` | `new` | |
 //! | Caffeine | `invalidate`, which `waits for the load`; "undefined" by its documentation | `new` | |
 //!
-//! quick_cache is the one whose `remove` outdates the load that is in the air. As a cache *behind* a group it does not
-//! know of that load: there each of them needs the version check in
-//! [`patterns`](super::patterns#writes-reads-and-a-cache).
+//! quick_cache is the only one whose `remove` outdates the load that is in the air. Behind a group it does not know of the
+//! load. There every cache needs the version check in [`patterns`](super::patterns#writes-reads-and-a-cache).
 //!
 //! # Writes
 //!
@@ -161,15 +159,15 @@
 //! | Caffeine, `asMap().compute` | `9 runs, 1 at a time, state 8, saved 8` | saved |
 //! | a single flight used for it: `Group`, x/sync, or a cache's (`moka`, `quick_cache`, `cached`) | 1 | lost: its caller was given a run that began before it called |
 //!
-//! The published Go `WriteGroup` collapses queued writes, and that is where the idea comes from. But its first caller and
-//! its queue do not know of each other: two runs of a key overlap (`3 runs, 2 at a time`), and a caller can be given
-//! the run of a queue that began before it called (`3 runs, state 1, saved 0 when the caller who changed it is back`).
+//! The published Go `WriteGroup` collapses queued writes, and the idea comes from there. But its first caller and its queue do
+//! not know of each other. Two runs of a key overlap (`3 runs, 2 at a time`), and a caller can get the outcome of a run that
+//! began before it called (`3 runs, state 1, saved 0 when the caller who changed it is back`).
 //!
 //! # The thread's token
 //!
-//! A thread is given its `unpark` token, for later, while it waits for somebody's load (`tokens::kept`): flight-group,
-//! moka, once_map and cached leave it, and a later `park` returns; quick_cache, which parks for its own waiting, takes
-//! it, and the `park` hangs.
+//! Another thread calls `unpark` for a thread while that thread waits for a load (`tokens::kept`). With flight-group, moka,
+//! once_map and cached the token is still there afterwards, and a later `park` returns. quick_cache parks for its own
+//! waiting and takes the token, and the later `park` hangs.
 //!
 //! # What is kept
 //!
@@ -185,9 +183,9 @@
 //!
 //! # A lone call
 //!
-//! Allocations of a call for a key not seen before, the least of a thousand (`allocations::lone`); nanoseconds of a
-//! `u64` key with the fast and the default hasher, from the run in [`performance`](super::performance), where its
-//! method and its command are.
+//! Allocations of a call for a key not seen before, the least of a thousand (`allocations::lone`). Nanoseconds of a `u64` key
+//! with the fast and the default hasher, from a run of 2026-11-21, before the engine of this crate was rebuilt. Method and
+//! command are on the page [`performance`](super::performance).
 //!
 //! | | allocations | ns |
 //! | --- | ---: | ---: |
@@ -199,14 +197,14 @@
 //! | `moka` | 9 | 1,220, 1,251 |
 //! | x/sync | | 121 and 204, in two runs of the program on a busy machine |
 //!
-//! The caches' nanoseconds are those of a miss, with the value taken out again: what they do to keep it is in them. A *hit*
-//! is what they are made for, and for that one there is nothing to compare: without a cache there is none.
+//! The caches' nanoseconds are those of a miss, with the value taken out again. They include the work to keep the value. A
+//! *hit* is what caches are made for. A group has no hits.
 //!
 //! # Many waiters
 //!
 //! Go wakes goroutines without the kernel: with x/sync the last of 64 waiters was back 18 and 53 us after the work had
-//! ended, the last of 1,024 after 553 and 417 us, in the same two runs. Threads are not to be had that cheaply; what this
-//! crate takes for them, beside a bare broadcast, is in [`performance`](super::performance#what-it-does-not-do-well).
+//! ended, the last of 1,024 after 553 and 417 us, in the same two runs. Threads cost more. What this crate takes for them,
+//! beside a bare broadcast, is in [`performance`](super::performance#what-to-expect).
 //!
 //! # In this crate
 //!
@@ -220,9 +218,10 @@
 //! let group: Group<&str, u32, &str> = Group::new();
 //! let until_waiting = || while group.followers(&"k") == 0 { std::thread::yield_now() };
 //!
-//! // A panic: the leader's own goes on, the follower gets it as a value, the key works afterwards.
+//! // A panic: it goes on in the leader, the follower gets it as a value, the key works afterwards.
 //! std::thread::scope(|s| {
-//!     let leader = s.spawn(|| catch_unwind(AssertUnwindSafe(|| group.try_work(&"k", || { until_waiting(); panic!("boom") }))));
+//!     let boom = || group.try_work(&"k", || { until_waiting(); panic!("boom") });
+//!     let leader = s.spawn(move || catch_unwind(AssertUnwindSafe(boom)));
 //!     while group.in_flight() == 0 { std::thread::yield_now() }
 //!     match group.try_work(&"k", || unreachable!()) {
 //!         Err(Error::Panicked(panic)) => assert_eq!(panic.message(), "boom"),
@@ -232,17 +231,21 @@
 //! });
 //! assert_eq!(group.try_work(&"k", || Ok(1)), Ok(1));
 //!
-//! // Re-entry is told.
-//! let inner = group.try_work(&"k", || Ok(u32::from(group.try_work(&"k", || Ok(0)).unwrap_err().is_deadlock())));
-//! assert_eq!(inner, Ok(1));
+//! // Re-entry is an error.
+//! let outer = group.try_work(&"k", || {
+//!     let inner = group.try_work(&"k", || Ok(0));
+//!     Ok(u32::from(inner.unwrap_err().is_deadlock()))
+//! });
+//! assert_eq!(outer, Ok(1));
 //!
-//! // Who waits can leave, and disturbs nobody.
+//! // A follower can leave, and disturbs nobody.
 //! std::thread::scope(|s| {
 //!     let (finish, gate) = crossbeam_channel::bounded::<()>(0);
 //!     let group = &group;
 //!     let leader = s.spawn(move || group.try_work(&"k", || { let _ = gate.recv(); Ok(2) }));
 //!     while group.in_flight() == 0 { std::thread::yield_now() }
-//!     assert!(group.call(&"k").timeout(Duration::from_millis(5)).run(|| Ok(3)).unwrap_err().is_timed_out());
+//!     let late = group.call(&"k").timeout(Duration::from_millis(5)).run(|| Ok(3));
+//!     assert!(late.unwrap_err().is_timed_out());
 //!     drop(finish);
 //!     assert_eq!(leader.join().unwrap(), Ok(2));
 //! });
@@ -256,7 +259,14 @@
 //!     let (finish, gate) = crossbeam_channel::bounded::<()>(0);
 //!     let (reads, look) = (&reads, &look);
 //!     let (looked, has_looked) = crossbeam_channel::bounded::<()>(0);
-//!     let before = s.spawn(move || reads.work(&"k", || { let seen = look(); drop(looked); let _ = gate.recv(); seen }));
+//!     let before = s.spawn(move || {
+//!         reads.work(&"k", || {
+//!             let seen = look();
+//!             drop(looked);
+//!             let _ = gate.recv();
+//!             seen
+//!         })
+//!     });
 //!     let _ = has_looked.recv();
 //!     writes.write(&"k", || source.store(2, std::sync::atomic::Ordering::SeqCst));
 //!     assert_eq!(reads.work(&"k", look), 2);

@@ -1,15 +1,17 @@
-//! Pages: more than fits beside an item.
+//! The pages of the documentation.
 //!
-//! Everything shown here is compiled and run as a test, here (with the features it needs) or in the package of the peers.
+//! All code on them is compiled and run as a test, in this crate (with the features it needs) or in the package
+//! `benches/peers`.
 //!
-//! * [`patterns`]: how to use the groups for what they are for, with the traps.
-//! * [`observing`]: what is stuck now, spans, meters, and what to make of them at 3 a.m.
+//! * [`patterns`]: how to use the crate, and what to avoid.
+//! * [`types`]: which keys and errors fit, and what to write where the compiler complains.
+//! * [`observing`]: what is stuck now, spans, meters, and what they mean at 3 a.m.
 //! * [`caches`]: a cache with eviction behind a group, read-through and stale while refresh.
 //! * [`comparison`]: what other crates, and Go's and Java's, do in the same situations, each fact with its test.
 //! * [`limitations`]: what the crate does not do, and when not to use it.
 //! * `fleet` (feature `redis`): more than one process.
-//! * [`internals`]: how it works, for whoever reads the code or doubts it.
-//! * [`performance`]: what it costs, beside what a user would pick instead.
+//! * [`internals`]: how it works inside.
+//! * [`performance`]: what it costs, beside what you would use instead.
 
 pub mod caches;
 pub mod comparison;
@@ -20,3 +22,4 @@ pub mod limitations;
 pub mod observing;
 pub mod patterns;
 pub mod performance;
+pub mod types;

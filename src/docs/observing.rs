@@ -5,16 +5,16 @@
 //! | what is stuck now, since when, who waits | [`flights()`](crate::Group::flights) | nothing until it is called |
 //! | how much the group has saved so far | [`stats()`](crate::Group::stats) | nothing |
 //! | which request waited for which | [`traced()`](#spans), feature `tracing` | a span for each flight and each wait |
-//! | how it goes over weeks, and when to wake somebody | [`metered()`](#meters), feature `metrics` | some atomic operations a call |
+//! | how it goes over weeks, and when to alarm | [`metered()`](#meters), feature `metrics` | some atomic operations a call |
 //! | anything else | [`observer`](crate::GroupBuilder::observer) | what you make of it |
 //!
-//! All are chosen per group, when it is built. A group that chose none runs the code it would run if the features
-//! did not exist. Give groups a [`name`](crate::GroupBuilder::name): everything below carries it.
+//! All of them are chosen per group, when it is built. They cost nothing in a group that chose none. Give groups a
+//! [`name`](crate::GroupBuilder::name): everything below shows it.
 //!
 //! # At 3 a.m.
 //!
-//! Requests pile up and nobody knows why. Have a page, a signal or a command that prints [`flights()`], oldest
-//! first, and read it like this:
+//! Requests pile up and nobody knows why. Make a page, a signal or a command that prints [`flights()`], oldest first, and read
+//! it like this:
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,7 +25,8 @@
 //!     let mut flights = rates.flights();
 //!     flights.sort_by_key(|flight| std::cmp::Reverse(flight.age));
 //!     let line = |f: &flight_group::FlightInfo<String>| {
-//!         format!("{} for {:?}, {} waiting, flight {}\n", f.key, f.age.unwrap_or_default(), f.followers, f.flight)
+//!         let age = f.age.unwrap_or_default();
+//!         format!("{} for {age:?}, {} waiting, flight {}\n", f.key, f.followers, f.flight)
 //!     };
 //!     flights.iter().map(line).collect()
 //! }
@@ -33,7 +34,8 @@
 //! let rates: Group<String, u32> = Group::builder().name("rates").timed().build();
 //! rates.work("EUR", || {
 //!     let report = report(&rates);
-//!     assert!(report.starts_with("EUR for ") && report.contains(", 0 waiting, flight "), "{report}");
+//!     assert!(report.starts_with("EUR for "), "{report}");
+//!     assert!(report.contains(", 0 waiting, flight "), "{report}");
 //!     1
 //! });
 //! assert_eq!(report(&rates), "");
@@ -45,7 +47,7 @@
 //! | many keys, all old | what they all ask is down or slow | nothing here: the group keeps the load at one call a key; [`max_followers`](crate::GroupBuilder::max_followers) sheds what waits |
 //! | many keys, all young | plain load on different keys | nothing to coalesce: a cache, or a [`Batcher`](crate::Batcher) |
 //! | young flights, but calls are slow | the same key led again and again: work that fails, or values nobody keeps | the outcomes in `stats()`; a cache behind the group ([patterns](super::patterns#a-cache-that-does-not-stampede)) |
-//! | spawned flights, old, and a stack dump finds no thread in their closures | jobs their executor has not started | the pool is full; see its queue |
+//! | spawned flights, old, and a stack dump finds no thread in their closures | jobs that their executor has not started | the pool is full: look at its queue |
 //! | nothing in the air, requests stuck | not this crate | a stack dump |
 //!
 //! `cargo run --release --example stampede -- --stall` shows it: one key's query hangs in a server under load, and an
@@ -55,26 +57,25 @@
 //! The age is exact in groups that read the clock: built with `timed()`, `max_age`, `observer`, `traced()` or
 //! `metered()`. Elsewhere it counts from the first follower's arrival, which is when it becomes interesting.
 //!
-//! A [`Deadlock`](crate::Deadlock) is found at once, and never shows as something stuck: it is an error of the one
-//! call, with the whole circle in its words.
+//! A [`Deadlock`](crate::Deadlock) is found at once, so it never shows as something stuck. The call returns an error that names
+//! every hop.
 //!
 //! [`flights()`]: crate::Group::flights
 //!
 //! # Spans
 //!
-//! Feature `tracing`, method `traced()` of both builders. Target of everything: `flight_group`.
+//! Feature `tracing`, method `traced()` of the builders of groups, write groups, event groups and batchers. Target of everything: `flight_group`.
 //!
 //! | Span | Level | When |
 //! | --- | --- | --- |
 //! | `flight` | INFO | from the moment its leader has it until it has landed and those who waited have let go of it; entered while the closure runs |
-//! | `wait` | INFO | from boarding somebody else's flight to the end of the wait; entered all the time; *follows from* the `flight` |
+//! | `wait` | INFO | from joining another caller's flight to the end of the wait; entered all the time; *follows from* the `flight` |
 //!
-//! What the closure logs is inside `flight`, which is a child of whatever its leader was doing; a flight that was
-//! [spawned](crate::Call::spawn) is a child of the span that spawned it, and idle until a thread takes it on. A
-//! `wait` is a child of what its own caller was doing: the link is how one request's trace leads to the other whose
-//! work it got. A wait whose flight never began, because its time was up before, links to nothing, and neither does
-//! one that ended in leading (`outcome` is `led`), for that flight comes next in the same parent. Receivers block
-//! nobody and have no `wait`. The flights of one [`work_many`](crate::Group::work_many) lie side by side.
+//! What the closure logs is inside `flight`. A `flight` is a child of its leader's current span. A flight that was
+//! [spawned](crate::Group::spawn) is a child of the span that spawned it, and idle until a thread starts it. A `wait` is a child
+//! of its own caller's span, and its link leads to the trace of the request whose work it got. A wait has no link if its flight
+//! never began, and if it ended in leading (`outcome` is `led`): that flight comes next in the same parent. Receivers block
+//! nobody and have no `wait`. The flights of one [`work_many`](crate::Group::work_many) are side by side.
 //!
 //! | Field | of | Meaning |
 //! | --- | --- | --- |
@@ -82,7 +83,7 @@
 //! | `key` | all but `deadlock` and `landed` | the key, only where the group was built with [`debug_keys`](crate::GroupBuilder::debug_keys) |
 //! | `flight` | all but `landed` | the flight's number, the one in `flights()` and in a deadlock's words |
 //! | `outcome` | `flight`, `landed` | `value`, `failed`, `panicked`, `abandoned`, `missing`: see [`Ending`](crate::Ending) |
-//! | `outcome` | `wait` | one of those; or `timed_out`, `deadlock`, `led`, `boards_again` (after a take-over); `unwound` if something panicked |
+//! | `outcome` | `wait` | one of those; or `timed_out`, `cancelled`, `deadlock`, `led`, `boards_again` (after a take-over); `unwound` if something panicked |
 //! | `ran_us` | `flight`, `landed` | how long the closure ran, in microseconds |
 //! | `followers` | `flight`, `landed` | how many waited for it when it landed, receivers included |
 //! | `detached` | `flight`, `landed` | whether it had been forgotten, taken over or found too old |
@@ -99,7 +100,7 @@
 //! | `forgotten` | DEBUG | whatever the caller was doing |
 //! | `superseded` | DEBUG | the `wait` whose closure was not needed |
 //!
-//! Whoever wants less filters: `RUST_LOG=info,flight_group=warn` leaves the trouble and none of the spans.
+//! To see only trouble and no spans, filter: `RUST_LOG=info,flight_group=warn`.
 //!
 #![cfg_attr(feature = "tracing", doc = "```")]
 #![cfg_attr(not(feature = "tracing"), doc = "```ignore")]
@@ -131,28 +132,30 @@
 //! });
 //! # let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
 //! // INFO flight{group="rates" key="\"EUR\"" flight=1}: rates: asking the bank
-//! // INFO flight{group="rates" key="\"EUR\"" flight=1 outcome="value" ran_us=52 followers=0 detached=false}:
-//! //     flight_group: close time.busy=61.2µs time.idle=14.7µs
+//! // INFO flight{group="rates" key="\"EUR\"" flight=1 outcome="value" ran_us=52 followers=0
+//! //     detached=false}: flight_group: close time.busy=61.2µs time.idle=14.7µs
 //! # let expected = ["flight{group=\"rates\" key=", "asking the bank", "outcome=\"value\" ran_us=", "close"];
 //! # expected.iter().for_each(|words| assert!(log.contains(words), "{words} in {log}"));
 //! ```
 //!
 //! # Meters
 //!
-//! Feature `metrics`, method `metered()` of both builders, on the [`metrics`](https://docs.rs/metrics) facade, for
+//! Feature `metrics`, method `metered()` of the same builders, on the [`metrics`](https://docs.rs/metrics) facade, for
 //! whichever exporter the program has. **Install the recorder before the group is built**: the meters are taken
 //! from it then, once. (A group in a `static` is built at its first call.) An exporter that removes series nobody
 //! has touched for a while (an `idle_timeout`) must not do so with these, since a meter that was removed is not
 //! asked for again.
 //!
-//! Every meter has the label `group`, the group's name or `unnamed`; and all are there, at zero, from the start.
+//! Every meter has two labels: `group`, the group's name or `unnamed`; and `kind`, the word of [`Kind`](crate::Kind):
+//! `group`, `write group`, `event group` or `batcher`. All are there, at zero, from the start.
 //!
 //! | Meter | Kind | Unit | What |
 //! | --- | --- | --- | --- |
 //! | `flight_group_led_total` | counter | flights | that began: that found their leader |
-//! | `flight_group_joined_total` | counter | calls | that took somebody else's flight, receivers included: what the group saved |
+//! | `flight_group_joined_total` | counter | calls | that took another caller's flight, receivers included: what the group saved |
 //! | `flight_group_landed_total` | counter | flights | that ended; label `outcome`: `value`, `failed`, `panicked`, `abandoned`, `missing` |
 //! | `flight_group_timed_out_total` | counter | calls | that ran out of time |
+//! | `flight_group_cancelled_total` | counter | waits | that ended because their token was cancelled |
 //! | `flight_group_deadlocked_total` | counter | calls | that were refused, because they would have waited for themselves |
 //! | `flight_group_overloaded_total` | counter | calls | that were refused, because too many waited already |
 //! | `flight_group_forgotten_total` | counter | flights | detached by `forget`, or by a write that invalidates the group |
@@ -160,7 +163,7 @@
 //! | `flight_group_taken_over_total` | counter | flights | detached by `takeover_after` |
 //! | `flight_group_superseded_total` | counter | calls | queued ones, whose closure was dropped unrun because a newer one ran |
 //! | `flight_group_in_flight` | gauge | flights | that have a leader and have not landed; a spawned one counts while it waits for a thread, too |
-//! | `flight_group_waiting` | gauge | calls | blocked on somebody else's flight: as many threads |
+//! | `flight_group_waiting` | gauge | calls | blocked on another caller's flight: as many threads |
 //! | `flight_group_run_seconds` | histogram | seconds | how long a flight's closure ran |
 //! | `flight_group_wait_seconds` | histogram | seconds | how long a call was blocked, however that ended |
 //!
@@ -170,16 +173,20 @@
 //! What to look at, in PromQL:
 //!
 //! ```text
-//! share of calls the group saved:   rate(flight_group_joined_total[5m])
-//!                                     / (rate(flight_group_joined_total[5m]) + rate(flight_group_led_total[5m]))
-//! wake somebody, something hangs:   sum by (group) (flight_group_in_flight) > 0
-//!                                     and sum by (group) (increase(flight_group_landed_total[5m])) == 0
-//! wake somebody, a bug:             increase(flight_group_deadlocked_total[1h]) > 0
-//! threads lost to waiting:          flight_group_waiting, beside the size of the thread pool
+//! share of calls that the group saved:
+//!     rate(flight_group_joined_total[5m])
+//!     / (rate(flight_group_joined_total[5m]) + rate(flight_group_led_total[5m]))
+//! alarm, something hangs:
+//!     sum by (group) (flight_group_in_flight) > 0
+//!     and sum by (group) (increase(flight_group_landed_total[5m])) == 0
+//! alarm, a bug:
+//!     increase(flight_group_deadlocked_total[1h]) > 0
+//! threads that wait:
+//!     flight_group_waiting, beside the size of the thread pool
 //! ```
 //!
-//! With Prometheus, in a program without async (the exporter's own server would bring a runtime along; its
-//! `render` is all that a `/metrics` route of a blocking server needs):
+//! With Prometheus, in a program without async. (The exporter's own server needs a runtime. Its `render` is enough for the
+//! `/metrics` route of a blocking server.)
 //!
 #![cfg_attr(feature = "metrics", doc = "```")]
 #![cfg_attr(not(feature = "metrics"), doc = "```ignore")]
@@ -188,7 +195,10 @@
 //!
 //! // First the recorder, with buckets that suit the work ..
 //! let prometheus = PrometheusBuilder::new()
-//!     .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &[0.001, 0.01, 0.1, 1.0, 10.0])?
+//!     .set_buckets_for_metric(
+//!         Matcher::Suffix("_seconds".to_owned()),
+//!         &[0.001, 0.01, 0.1, 1.0, 10.0],
+//!     )?
 //!     .install_recorder()?;
 //!
 //! // .. then the groups.
@@ -199,33 +209,41 @@
 //! rates.try_work(&"XXX", || Err("no such currency")).unwrap_err();
 //! saves.write(&"EUR", || ());
 //!
-//! // What the `/metrics` route answers with. Call `run_upkeep` every few seconds as well, from any timer thread.
+//! // The answer of the `/metrics` route. Call `run_upkeep` every few seconds as well, from any
+//! // thread.
 //! let answer = prometheus.render();
 //! for line in [
-//!     r#"flight_group_led_total{group="rates"} 2"#,
-//!     r#"flight_group_landed_total{group="rates",outcome="value"} 1"#,
-//!     r#"flight_group_landed_total{group="rates",outcome="failed"} 1"#,
-//!     r#"flight_group_in_flight{group="saves"} 0"#,
-//!     r#"flight_group_run_seconds_count{group="saves"} 1"#,
+//!     r#"flight_group_led_total{group="rates",kind="group"} 2"#,
+//!     r#"flight_group_landed_total{group="rates",kind="group",outcome="value"} 1"#,
+//!     r#"flight_group_landed_total{group="rates",kind="group",outcome="failed"} 1"#,
+//!     r#"flight_group_in_flight{group="saves",kind="write group"} 0"#,
+//!     r#"flight_group_run_seconds_count{group="saves",kind="write group"} 1"#,
 //! ] {
 //!     assert!(answer.contains(line), "{line} in {answer}");
 //! }
 //! # Ok::<(), metrics_exporter_prometheus::BuildError>(())
 //! ```
 //!
+//! # The other kinds
+//!
+//! | | `flights()` | `stats()` | `observer` | `traced`, `metered` | A flight is |
+//! | --- | --- | --- | --- | --- | --- |
+//! | [`Group`](crate::Group), [`WriteGroup`](crate::WriteGroup) | yes | yes | yes | yes | a run of a closure |
+//! | [`EventGroup`](crate::EventGroup) | yes | yes | yes | yes | a run of `push`; a `submit` shows only if it is refused |
+//! | [`Batcher`](crate::Batcher) | | yes | no: a batch has no single key | yes, without `key` | a batch |
+//!
 //! # Events
 //!
-//! What an [`observer`](crate::GroupBuilder::observer) is told, for whatever the two above do not do:
-//! [`EventKind`](crate::EventKind) has the list, and says of each who tells it. It is called on the thread it
-//! happened on, outside every lock, after whoever had to be woken has been: a slow observer delays its own call
-//! and nobody else's.
+//! An [`observer`](crate::GroupBuilder::observer) is called for every event, for all that spans and meters do not do.
+//! [`EventKind`](crate::EventKind) has the list. It is called by the thread of the event, outside every lock, after all callers
+//! that have to be woken were woken. So a slow observer delays only its own call.
 //!
 //! | Event | Told by | Times |
 //! | --- | --- | --- |
 //! | `Led` | the leader, before its closure runs | one a flight that begins |
 //! | `Landed` | the leader, after its followers were woken | one a flight that ran; none if it was abandoned |
 //! | `Joined`, then `Followed` | a follower, as it begins to wait and when it has the outcome | one each a wait |
-//! | `TimedOut`, `Deadlock` | the follower, instead of `Followed` | |
-//! | `Overloaded` | who was refused | |
-//! | `Forgotten`, `Expired`, `TakenOver` | who detached the flight | one a flight |
+//! | `TimedOut`, `Cancelled`, `Deadlock` | the follower, instead of `Followed` | |
+//! | `Overloaded` | the caller that was refused | |
+//! | `Forgotten`, `Expired`, `TakenOver` | the caller that detached the flight | one a flight |
 //! | `Superseded` | a follower that had been queued, after `Followed` | one a closure not needed |

@@ -15,10 +15,11 @@
 //!
 //! # A cache that does not stampede
 //!
-//! When a hot key expires, every thread that misses it asks the database at once. A group lets one of them ask.
-//! The cache is looked at twice: before the flight, because a hit must cost nothing; and *inside* it, because
-//! between this thread's miss and its boarding another flight may have landed and filled the cache. Without the
-//! second look that thread would load the row again.
+//! When a hot key expires, every thread that misses it asks the database at once. With a group only one of them asks.
+//!
+//! [`read_through`](crate::Group::read_through) looks into the cache twice. The first look is before the flight, because a
+//! hit must cost nothing. The second look is *inside* the flight, because another flight may have landed and filled the
+//! cache after the first look. Without the second look this thread would load the row again.
 //!
 //! ```
 //! use flight_group::Group;
@@ -35,17 +36,12 @@
 //!
 //! impl Users {
 //!     fn get(&self, id: u64) -> Result<Arc<str>, flight_group::Error<Arc<str>>> {
-//!         if let Some(hit) = self.cached(id) {
-//!             return Ok(hit);
-//!         }
-//!         self.loads.try_work(&id, || {
-//!             if let Some(hit) = self.cached(id) {
-//!                 return Ok(hit); // landed between our miss and our boarding
-//!             }
+//!         let load = || {
 //!             let user = self.query(id)?;
-//!             self.cache.lock().unwrap().insert(id, user.clone());
+//!             self.cache.lock().unwrap().insert(id, user.clone()); // before the flight lands
 //!             Ok(user)
-//!         })
+//!         };
+//!         self.loads.read_through(&id, || self.cached(id), load)
 //!     }
 //!
 //!     fn cached(&self, id: u64) -> Option<Arc<str>> {
@@ -64,7 +60,7 @@
 //!         s.spawn(|| assert_eq!(&*users.get(7).unwrap(), "user 7"));
 //!     }
 //! });
-//! assert_eq!(users.queries.load(Ordering::Relaxed), 1); // exactly one, however the threads were scheduled
+//! assert_eq!(users.queries.load(Ordering::Relaxed), 1); // always exactly one
 //! assert!(users.get(0).unwrap_err().is_work());
 //! ```
 //!
@@ -72,15 +68,15 @@
 //!
 //! # Writes, reads and a cache
 //!
-//! A read that was in the air when a write landed may carry the value from before it. Its own callers called
-//! before the write returned, so for them that is right; the next reader, and the cache, must not get it.
+//! If a read is in the air when a write lands, it may carry the value from before the write. Its callers called before the
+//! write returned, so for them the old value is right. The next reader and the cache must not get it.
 //!
-//! * [`invalidates`](crate::WriteGroupBuilder::invalidates) makes a landing write forget the key's read flight: a
-//!   read that starts after the write has returned never joins the old one.
-//! * [`Landing::detached`](crate::Landing::detached) tells the old flight's leader not to fill the cache. That
-//!   leaves the moment between asking and storing, in which a write may land.
-//! * A version, read before the row and compared under the cache's lock, closes it: a write raises the version
-//!   before and after, and a load that began before either stores nothing.
+//! * [`invalidates`](crate::WriteGroupBuilder::invalidates): every write forgets the key's read flight. A read that starts
+//!   after the write has returned never joins the old flight.
+//! * [`Landing::detached`](crate::Landing::detached): it says that the leader of the old flight must not fill the cache. But
+//!   a write may still land after the leader has looked, and before it has stored the value.
+//! * A version, read before the row and compared under the cache's lock, closes that gap. A write raises the version before
+//!   and after it writes. A load stores its value only if the version is still the same.
 //!
 //! ```
 //! use flight_group::{Group, WriteGroup};
@@ -110,7 +106,7 @@
 //!                 let mut cache = self.cache.lock().unwrap();
 //!                 let entry = cache.entry(name).or_default();
 //!                 if let Some(hit) = entry.value {
-//!                     return hit; // landed between our miss and our boarding
+//!                     return hit; // another flight filled the cache after our first look
 //!                 }
 //!                 entry.version
 //!             };
@@ -148,48 +144,66 @@
 //! assert_eq!(prices.get("gold"), 2);
 //! ```
 //!
-//! Without a cache, and where a read must not be older than the call that asks for it,
-//! [`fresh`](crate::Call::fresh) alone does.
+//! Without a cache [`fresh`](crate::Call::fresh) is enough: the call gets data that was read after it was made.
 //!
 //! # Coalescing config reloads
 //!
-//! A reload is a *write*: it makes the program's state what the file says now. A change that arrives while a
-//! reload runs may not be covered by it, and so waits for the next; a hundred that arrive meanwhile are covered by
-//! one. Whoever asked for the reload returns when the state is at least as new as its question.
+//! A reload is a *write*: it makes the program's state what the file says now. If a change arrives while a reload runs, that
+//! reload may have missed it, so there is one more reload. If a hundred changes arrive meanwhile, there is still only one
+//! more.
+//!
+//! A file watcher has one thread that calls back for each change. Use [`spawn`](crate::WriteGroup::spawn) there, because it
+//! returns at once. With `write` the callbacks would run one after the other, each with a reload of its own, and the
+//! watcher's queue would fill up. Use [`try_write`](crate::WriteGroup::try_write) where the caller must know that the reload
+//! is done, for instance in the request of an administrator.
 //!
 //! ```
 //! use arc_swap::ArcSwap;
 //! use flight_group::{Error, WriteGroup};
-//! use std::sync::Arc;
+//! use std::sync::{Arc, Mutex};
 //!
 //! struct Config { limit: u32 }
 //!
-//! let current = ArcSwap::from_pointee(Config { limit: 10 });
-//! let reloads: WriteGroup<&str, Arc<Config>, Arc<str>> = WriteGroup::builder().name("config").build();
+//! let current = Arc::new(ArcSwap::from_pointee(Config { limit: 10 }));
+//! let file = Arc::new(Mutex::new("10".to_owned()));        // what is on disk
+//! let reloads: WriteGroup<&str, Arc<Config>, Arc<str>> =
+//!     WriteGroup::builder().name("config").build();
 //!
-//! let reload = |text: &str| {
-//!     reloads.try_write(&"app.toml", || {
+//! // What a reload does. It reads the file itself, so it always gets the newest state.
+//! let reload = {
+//!     let (current, file) = (current.clone(), file.clone());
+//!     move || {
+//!         let text = file.lock().unwrap().clone();
 //!         let limit = text.parse().map_err(|e| Arc::from(format!("app.toml: {e}")))?;
 //!         let new = Arc::new(Config { limit });
 //!         current.store(new.clone());
 //!         Ok(new)
-//!     })
+//!     }
 //! };
 //!
-//! assert_eq!(reload("20").unwrap().limit, 20);
-//! match reload("twenty") {
+//! // In the watcher's callback:
+//! let changed = || drop(reloads.spawn(&"app.toml", reload.clone()));
+//! *file.lock().unwrap() = "20".to_owned();
+//! (0..100).for_each(|_| changed());
+//!
+//! // In a request that has to wait until its change is in force:
+//! let now = reloads.try_write(&"app.toml", reload.clone()).unwrap();
+//! assert_eq!((now.limit, current.load().limit), (20, 20));
+//!
+//! *file.lock().unwrap() = "twenty".to_owned();
+//! match reloads.try_write(&"app.toml", reload) {
 //!     Err(Error::Work(why)) => assert!(why.starts_with("app.toml: ")),
 //!     _ => unreachable!(),
 //! }
-//! assert_eq!(current.load().limit, 20); // a bad file changes nothing
+//! assert_eq!(current.load().limit, 20);                    // a bad file changes nothing
 //! ```
 //!
 //! `cargo run --release --example config_reload` does it with a real file and a real watcher.
 //!
 //! # Pushing events
 //!
-//! To tell a partner that an order changed, push the order *as it is when the push starts*, not as it was when the
-//! event came: then queued duplicates may collapse, and the last push is always the newest state.
+//! To tell a partner that an order changed, push the order *as it is when the push starts*, and not as it was when the event
+//! arrived. Then queued duplicates may collapse, and the last push is always the newest state.
 //!
 //! ```
 //! use flight_group::WriteGroup;
@@ -219,13 +233,17 @@
 //!
 //! # On a thread pool
 //!
-//! Callers that block are the pool's own threads: with `n` workers all following flights that need a worker to
-//! finish, the pool is stuck, and the crate cannot see it (it sees only waits inside its own calls). Two rules keep
-//! clear of it: work that runs *inside* a flight does not wait for the pool; and where requests pile up behind one
-//! slow key, [`max_followers`](crate::GroupBuilder::max_followers) sheds them so that other keys keep their
-//! threads.
+//! Callers block threads of the pool. If all of them wait for flights whose work needs a thread of the same pool, the pool is
+//! stuck. The crate cannot see that: it sees only waits inside its own calls. So:
 //!
-//! Spawned flights go to an executor of your choice, for instance the pool's own queue:
+//! * Work *inside* a flight must not wait for the pool.
+//! * If requests pile up behind one slow key, [`max_followers`](crate::GroupBuilder::max_followers) refuses the surplus, and
+//!   other keys keep their threads.
+//! * A panic of the work goes on in the leader, which is a worker of the pool. A worker's loop must catch it, as any other
+//!   panic of a request. [`Job::run`](crate::Job::run) catches it by itself.
+//! * At shutdown cancel a token that all calls have: see [`cancel`](crate::Call::cancel). It frees the workers that wait.
+//!
+//! Spawned calls run on the group's own threads, or on an executor of your choice, for instance the pool's queue:
 //!
 //! ```
 //! use flight_group::{Error, Group, Job};
@@ -241,10 +259,10 @@
 //! let group: Group<u32, u32, &str> = Group::builder()
 //!     .name("reports")
 //!     .max_followers(100)
-//!     .executor(move |job| drop(queue.send(job)))   // a closed queue drops the job: `Error::Abandoned`
+//!     .executor(move |job| drop(queue.send(job)))   // a closed queue: `Error::Abandoned`
 //!     .build();
 //!
-//! let reports: Vec<_> = (0..10).map(|n| group.call(&n).spawn(move || Ok(n * n))).collect();
+//! let reports: Vec<_> = (0..10).map(|n| group.spawn(&n, move || Ok(n * n))).collect();
 //! let sum: u32 = reports.iter().map(|report| report.recv().unwrap().unwrap().value).sum();
 //! assert_eq!(sum, 285);
 //!
@@ -256,8 +274,8 @@
 //!
 //! # Being able to leave: `select!`
 //!
-//! A follower can have a deadline; a leader cannot, since nobody can interrupt a closure on its own thread. To let
-//! the *first* caller leave, too, spawn the work and wait for the receiver:
+//! A follower can have a deadline. A leader cannot, because nobody can interrupt a closure on its own thread. To let the
+//! *first* caller leave, too, spawn the work and wait for the receiver:
 //!
 //! ```
 //! use crossbeam_channel::{after, bounded, select};
@@ -266,27 +284,27 @@
 //!
 //! let group: Group<&str, u32> = Group::new();
 //! let (finish, gate) = bounded::<()>(0);
-//! let report = group.call(&"report").spawn(move || {
-//!     let _ = gate.recv();       // the work takes until somebody opens the gate
+//! let report = group.spawn(&"report", move || {
+//!     let _ = gate.recv();       // the work lasts until the gate is opened
 //!     Ok(42)
 //! });
 //!
 //! let in_time = select! {
 //!     recv(report) -> landing => Some(landing.unwrap().unwrap().value),
-//!     recv(after(Duration::from_millis(20))) -> _ => None,    // we leave; the work goes on for whoever waits
+//!     recv(after(Duration::from_millis(20))) -> _ => None,    // we leave, the work goes on
 //! };
 //! assert_eq!(in_time, None);
 //!
-//! let other = group.call(&"report").spawn(|| Ok(0));          // somebody else boards the same flight
+//! let other = group.spawn(&"report", || Ok(0));          // another caller joins the same flight
 //! drop(finish);
 //! assert_eq!(other.recv().unwrap().unwrap().value, 42);
-//! assert_eq!(report.recv().unwrap().unwrap().value, 42);      // and the first may come back to its receiver
+//! assert_eq!(report.recv().unwrap().unwrap().value, 42); // the first receiver gets it, too
 //! ```
 //!
 //! # Retrying: `backon`
 //!
-//! Retry *inside* the flight: then one caller retries, and everybody shares the outcome. Around the call every
-//! follower would retry on its own, in step.
+//! Retry *inside* the flight: one caller retries, and all of them share the outcome. Around the call every follower would
+//! retry on its own, at the same moments.
 //!
 //! ```
 //! use backon::{BlockingRetryable, ExponentialBuilder};
@@ -302,28 +320,30 @@
 //!
 //! let group: Group<u32, &str, &str> = Group::new();
 //! let row = group.try_work(&1, || {
-//!     load.retry(ExponentialBuilder::default().with_min_delay(Duration::from_millis(1)).with_max_times(5))
-//!         .when(|error| *error == "connection reset")
-//!         .call()
+//!     let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(1));
+//!     load.retry(pauses.with_max_times(5)).when(|error| *error == "connection reset").call()
 //! });
 //! assert_eq!((row, attempts.get()), (Ok("row"), 3));
 //! ```
 //!
 //! # One error type for `?`
 //!
-//! Followers get clones of the leader's error, and most errors cannot be cloned. `Arc<dyn Error + Send + Sync>` can
-//! hold any of them; [`Error`](crate::Error) shows the one line that makes `?` work with it.
+//! All callers of a flight get its error, and most errors cannot be cloned. [`SharedError`](crate::SharedError) holds
+//! any of them. `?` makes it in the closure, and `?` turns what the call returns into a `Box<dyn Error>` or an
+//! `anyhow::Error`. [`types`](super::types#which-error-type) shows it, and which other error types fit.
 //!
 //! # Merging events
 //!
-//! A `WriteGroup` pushes *the newest state*: of the closures queued for a key one runs. Where every caller brings a
-//! part of its own (a count, a list of changed rows, a log line) nothing may be dropped: that is what
-//! [`EventGroup`](crate::EventGroup) is for. It queues the parts, merges those that waited in the order of their
-//! arrival, and pushes the result, one push per key at a time. Whoever `push`es gets the outcome of the push that
-//! carried its own part; whoever `submit`s returns at once, and a few workers do the rest.
+//! A `WriteGroup` pushes *the newest state*: only the newest queued closure runs. If every caller brings a part of its own (a
+//! count, a list of changed rows, a log line), nothing may be dropped. Use an [`EventGroup`](crate::EventGroup) there. It
+//! merges the parts as they arrive, in their order, and pushes the result, one push per key at a time. A call of `push`
+//! returns the outcome of the push that carried its own part. A call of `submit` returns at once, and a few workers do the
+//! rest.
 //!
-//! Here threads report page views; the far side is told of at most one change per page and hour, the first at once,
-//! and of what was counted meanwhile when the hour is over, or when the program ends:
+//! `merge` must be associative: see [`EventGroup::new`](crate::EventGroup::new).
+//!
+//! Here threads count page views. The far side gets at most one change per page and hour: the first one at once, and the sum
+//! of the others when the hour is over or the program ends:
 //!
 //! ```
 //! use flight_group::{Error, EventGroup};
@@ -334,7 +354,7 @@
 //! let far_side = told.clone();
 //!
 //! let views: EventGroup<String, u64, (), Arc<str>> = EventGroup::builder(
-//!     |sum: &mut u64, more: u64| *sum += more,                    // merge: a newer event into the older
+//!     |sum: &mut u64, more: u64| *sum += more,              // merge: newer into older
 //!     move |page: &String, sum| {
 //!         if page.is_empty() {
 //!             return Err("no page".into());
@@ -343,16 +363,16 @@
 //!         Ok(())
 //!     },
 //! )
-//! .min_interval(Duration::from_secs(3600))                        // the trailing push always comes
-//! .capacity(10_000)                                               // then `submit` says `Overloaded`
+//! .min_interval(Duration::from_secs(3600))                  // the last push always comes
+//! .capacity(10_000)                                         // pages that wait, not views
 //! .on_failure(|page, error| eprintln!("views of {page:?} are lost: {error}"))
 //! .build();
 //!
-//! // Must be told before we go on: blocks, and knows how it went.
+//! // `push` blocks until the far side has it, and returns the outcome.
 //! views.push("home", 1).unwrap();
 //! assert_eq!(views.push("", 1), Err(Error::Work("no page".into())));
 //!
-//! // Need not be: counted now, told with the others.
+//! // `submit` returns at once: the view is counted, and pushed with the others.
 //! std::thread::scope(|s| {
 //!     for _ in 0..4 {
 //!         s.spawn(|| (0..25).for_each(|_| views.submit("home", 1).unwrap()));
@@ -360,39 +380,39 @@
 //! });
 //! assert_eq!(*told.lock().unwrap(), [("home".to_owned(), 1)]);    // the hour is not over
 //!
-//! drop(views);                                                    // drains: nothing accepted is lost
+//! drop(views);                                              // pushes all that waits
 //! assert_eq!(*told.lock().unwrap(), [("home".to_owned(), 1), ("home".to_owned(), 100)]);
 //! ```
 //!
-//! * A run that fails takes its events with it: they are never put into a newer run behind anybody's back. Retry
-//!   inside `push`, where the merged event is at hand; or keep it in the error (`E` is `Arc<Failed>`, with the event
-//!   in `Failed`) and submit it again in `on_failure`, with a [`delay`](crate::EventCall::delay) so as not to spin.
-//!   There a `Weak` from `Arc::new_cyclic` is the way to the group. `flush` and the last drop do not wait for what is
-//!   submitted again, and in the last drop the `Weak` is empty: write to disk, or log, what is left then.
-//! * `quiet` waits for a key's events to pause (an editor that saves at every key stroke); give it a `max_wait`, or
-//!   a steady stream puts the push off for ever.
-//! * A closure may `submit` to its own group, and `push` to another key of it; a `push` to the key it is pushing for
-//!   would wait for itself and returns `Error::Deadlock`. It must not own a handle of its group, or the group never
-//!   ends: look it up where the program keeps it.
+//! * If a run fails, its events are gone. They are never put into a newer run. Retry inside `push`, where the merged event is
+//!   at hand. Or put the event into the error (`E` is `Arc<Failed>`, with the event in `Failed`) and submit it again in
+//!   `on_failure`, with a [`delay`](crate::EventCall::delay) between the tries. `on_failure` gets to the group through a
+//!   `Weak` from `Arc::new_cyclic`. `flush` and the last drop do not wait for events that are submitted again, and in the last
+//!   drop the `Weak` is empty: log those events, or write them to disk.
+//! * `quiet` waits until a key's events pause (an editor that saves at every key stroke). Give it a `max_wait`. Otherwise a
+//!   steady stream delays the push for ever.
+//! * A closure may `submit` to its own group, and may `push` to another key. A `push` to the key that it is pushing returns
+//!   `Error::Deadlock`. The closure must not own a handle of its group, or the group never ends.
 //!
 //! # Many keys in one call
 //!
-//! A [`Batcher`](crate::Batcher) gathers *different* keys into one call of a function that takes many, without a
-//! timer: whoever comes while a batch runs is in the next. With a group before it, callers of one key share a flight
-//! first, and only the leaders' keys are gathered:
+//! A [`Batcher`](crate::Batcher) gathers *different* keys into one call of a function that takes many. It has no timer: calls
+//! that arrive while a batch runs form the next batch. With a group around it, callers of one key share a flight, and only the
+//! leaders' keys are gathered:
 //!
 //! ```
 //! use flight_group::{Batcher, Error, Group};
 //! use std::collections::HashMap;
 //!
 //! let rows: Batcher<u64, String, &str> = Batcher::new(|ids: &[u64]| {
-//!     Ok(ids.iter().filter(|id| **id < 10).map(|id| (*id, format!("row {id}"))).collect::<HashMap<_, _>>())
+//!     let found = ids.iter().filter(|id| **id < 10);
+//!     Ok(found.map(|id| (*id, format!("row {id}"))).collect::<HashMap<_, _>>())
 //! });
 //! let reads: Group<u64, Option<String>, Error<&str>> = Group::new();
 //! let read = |id: u64| {
 //!     reads.try_work(&id, || match rows.load(&id) {
 //!         Ok(row) => Ok(Some(row)),
-//!         Err(Error::Missing) => Ok(None),        // the function returned nothing for this key
+//!         Err(Error::Missing(_)) => Ok(None),        // the function returned nothing for this key
 //!         Err(error) => Err(error),
 //!     })
 //! };
@@ -400,13 +420,16 @@
 //! assert_eq!(read(70), Ok(None));
 //! ```
 //!
+//! The function must not read through the same door: a batch for row 1 that reads row 2, while another thread waits for row 2
+//! in the next batch, would wait for itself. It gets [`Error::Deadlock`](crate::Error::Deadlock).
+//!
 //! `cargo run --release --example batch_queries` shows when it pays on SQLite, and when it does not.
 //!
 //! # The first good reply
 //!
-//! Where replicas answer mostly fast and sometimes late, [`Hedge`](crate::Hedge) asks a second one when the first has
-//! taken too long, and returns the first good reply. *Inside* a flight there is one hedge, and one budget, for all who
-//! wait for the key; around the call every follower would ask twice:
+//! If replicas mostly answer fast and sometimes late, [`Hedge`](crate::Hedge) asks a second one when the first has taken too
+//! long, and returns the first good reply. Put it *inside* the flight: then there is one hedge for all callers of the key.
+//! Around the call every follower would ask twice:
 //!
 //! ```
 //! use flight_group::{Group, Hedge, HedgeError};
@@ -416,8 +439,11 @@
 //! let group: Group<u64, String, HedgeError<&str>> = Group::new();
 //!
 //! let reply = group.try_work(&7, || hedge.run(|attempt| {
-//!     // Attempt 0 asks the first replica, attempt 1 the second; a loser is told by `attempt.token()`.
-//!     if attempt.index() == 0 { Err("connection refused") } else { Ok("from the second".to_owned()) }
+//!     // Attempt 0 asks the first replica, attempt 1 the second. A loser's token is cancelled.
+//!     match attempt.index() {
+//!         0 => Err("connection refused"),
+//!         _ => Ok("from the second".to_owned()),
+//!     }
 //! }));
 //! assert_eq!(reply.unwrap(), "from the second");
 //! ```
@@ -426,8 +452,8 @@
 //!
 //! # All of them or the first failure
 //!
-//! [`ErrGroup`](crate::ErrGroup) asks the shards of a cluster at once, on scoped threads that may borrow, and gives up
-//! at the first failure: tasks not started yet are skipped, running ones are told.
+//! [`ErrGroup`](crate::ErrGroup) runs tasks on scoped threads, which may borrow. Here it asks the shards of a cluster at the
+//! same time, and gives up at the first failure: tasks that have not started are skipped, and the others' token is cancelled.
 //!
 //! ```
 //! use flight_group::ErrGroup;

@@ -1,291 +1,411 @@
 //! The way in: a call becomes leader or follower, in one critical section.
 
-use crate::engine::Engine;
-use crate::engine::config::{Patience, Rule};
-use crate::engine::detach::Promotion;
-use crate::engine::flight::{Flight, Place};
-use crate::engine::seat::Seat;
-use crate::engine::spawned::Passenger;
-use crate::engine::table::{Flights, Shard, Slot};
-use crate::engine::wait_for::{NOBODY, thread_number};
-use crate::sync::{Arc, Duration, Instant, MutexGuard};
-use std::borrow::Borrow;
+use crate::engine::core::Engine;
+use crate::engine::deadlock::{Ender, NOBODY, runner};
+use crate::engine::flight::{Flight, FlightId, HandOff, Queued, SpawnedCall};
+use crate::engine::key::{Find, Lookup};
+use crate::engine::load::{Bring, Due, Joined, Load};
+use crate::engine::options::{WaitOptions, Which};
+use crate::engine::table::{Counts, ShardState, Slot};
+use crate::engine::waiter::Waiter;
+use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::{Arc, Duration, Instant, MutexGuard, yield_now};
 use std::hash::BuildHasher;
 
-/// A flight as its leader knows it: by number, so that its landing touches no other.
-#[derive(Clone, Copy)]
-pub(crate) struct Flying {
-    pub(crate) hash: u64,
-    pub(crate) id: u64,
+/// How often a read lets a leader land first that waits for the lock.
+const LETS_PASS: u8 = if cfg!(any(flight_group_shuttle, flight_group_loom)) { 1 } else { 3 };
+
+/// A call that wants to board.
+pub(super) struct Caller<'c, V, E, L: Load> {
+    pub(super) which: Which,
+    pub(super) options: WaitOptions<'c>,
+    /// Whether the calling thread leads, or waits.
+    blocks: bool,
+    /// What a call that does not block leaves in the queue instead of its thread.
+    pub(super) spawned: Option<Box<dyn SpawnedCall<V, E, L>>>,
+    /// Whether it may have to wait for its time although nothing is in the air.
+    holds: bool,
+    /// What it brings to the flight's load.
+    brings: Option<&'c mut dyn Bring<L>>,
+    /// How often it lets a leader land first. A few times are enough: the lock is held for some hundred nanoseconds.
+    lets_pass: u8,
+    /// Set by `board`: the number of the flight that it found too old and detached.
+    pub(super) expired: Option<u64>,
+    /// Set by `board` and told by it, once the lock is free.
+    hand_off: Option<HandOff<V, E, L>>,
 }
 
-/// Who wants to board.
-pub(crate) struct Boarder<V, E> {
-    pub(crate) patience: Patience,
-    /// A call that does not block: it leaves this behind instead of its thread.
-    pub(crate) passenger: Option<Box<dyn Passenger<V, E>>>,
-    /// Set by `board`: the number of the flight it found too old and detached.
-    pub(crate) expired: Option<u64>,
-    /// Memory for a flight that has none yet, brought along so that nothing is allocated under the lock.
-    spare: Option<Arc<Flight<V, E>>>,
-}
-
-impl<V, E> Boarder<V, E> {
-    #[inline]
-    pub(crate) fn blocked(patience: Patience) -> Self {
-        Self { patience, passenger: None, expired: None, spare: None }
+impl<'c, V, E, L: Load> Caller<'c, V, E, L> {
+    /// A call whose thread leads or waits.
+    pub(super) fn blocked(which: Which, options: WaitOptions<'c>, brings: Option<&'c mut dyn Bring<L>>) -> Self {
+        Self {
+            which,
+            options,
+            blocks: true,
+            spawned: None,
+            holds: false,
+            brings,
+            lets_pass: LETS_PASS,
+            expired: None,
+            hand_off: None,
+        }
     }
 
-    pub(crate) fn spawned(passenger: Box<dyn Passenger<V, E>>) -> Self {
-        Self { patience: Patience::default(), passenger: Some(passenger), expired: None, spare: None }
+    /// The same for a call that brings something.
+    pub(super) fn carrying(options: WaitOptions<'c>, holds: bool, brings: &'c mut dyn Bring<L>) -> Self {
+        Self { holds, ..Self::blocked(Which::Next, options, Some(brings)) }
+    }
+
+    /// A call that leaves its closure behind.
+    pub(super) fn spawned(which: Which, call: Box<dyn SpawnedCall<V, E, L>>) -> Self {
+        Self { blocks: false, spawned: Some(call), ..Self::blocked(which, WaitOptions::default(), None) }
+    }
+
+    /// A call that leaves nothing behind but what it brings.
+    pub(super) fn leaving(brings: &'c mut dyn Bring<L>) -> Self {
+        Self { blocks: false, holds: true, ..Self::blocked(Which::Next, WaitOptions::default(), Some(brings)) }
     }
 }
 
-/// Where a caller ended up.
-pub(crate) enum Boarded<V, E> {
-    /// It leads.
-    Lead(Flying),
-    /// It leads from an executor's thread.
-    Fly(Flying, Arc<Flight<V, E>>, Box<dyn Passenger<V, E>>),
-    /// It waits for the flight, in a seat if it may have to lead it.
-    Follow(Arc<Flight<V, E>>, Place),
-    /// It left a passenger who waits for the flight.
-    Aboard,
-    /// It had no time to wait for this flight.
-    NoTime(u64),
-    /// Too many wait already.
-    Full(u64),
-    /// The flight in the air was too old and has been detached; the one behind it took its place. Board again,
-    /// once its captain has been called (`tell_expired`).
-    Expired(Option<Promotion<V, E>>),
+/// What boarding made of a call.
+pub(super) enum Boarded<V, E, L: Load> {
+    /// It leads; the flight, if it has memory.
+    Lead(FlightId, Option<Arc<Flight<V, E, L>>>),
+    /// Its closure leads from an executor's thread.
+    LeadElsewhere(FlightId, Arc<Flight<V, E, L>>, Box<dyn SpawnedCall<V, E, L>>),
+    /// It waits; the ticket takes back what it brought.
+    Wait(Arc<Flight<V, E, L>>, Place, u64),
+    /// It left its closure, or what it brought.
+    Queued(FlightId),
+    /// It had no time to wait for this flight. What it brought is dropped after the lock.
+    TimedOut(u64, Option<L::Back>),
+    /// Too many wait for this flight already, or the load takes no more.
+    Overloaded(u64),
 }
 
-/// The flight to follow has no memory yet, and the boarder brought none.
-struct BringSpare;
+/// Where a caller waits.
+pub(super) enum Place {
+    /// On the flight's condvar, until it lands.
+    Bell,
+    /// In a waiter of its own, which stands in the flight's queue.
+    Queue { waiter: Arc<Waiter>, ticket: u64, may_lead: bool },
+    /// It waits no more.
+    Left,
+}
 
-impl<K: Eq, V, E, S: BuildHasher> Engine<K, V, E, S> {
-    /// Makes a caller that blocks, and that meets nobody, the leader: the number of its flight. Otherwise nothing
-    /// has been done, and the lock is given back for [`board_locked`](Self::board_locked).
-    ///
-    /// This and `land_alone` (land.rs) are all that a call pays that meets nobody. They pass numbers and
-    /// locks around, and leave everything that has a destructor to the cold halves.
-    #[inline]
-    pub(crate) fn lead_alone<'s, Q>(
+/// The call lacks something that it makes outside the lock, or lets a leader land first. It comes again.
+struct Lacks;
+
+impl<K, V, E, S: BuildHasher, L: Load> Engine<K, V, E, S, L> {
+    /// Boards any call: one that boards again, or that does not block.
+    pub(super) fn board<Q: Lookup<K> + ?Sized>(
         &self,
-        shard: &'s Shard<K, V, E>,
         hash: u64,
         key: &Q,
-    ) -> Result<u64, MutexGuard<'s, Flights<K, V, E>>>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ToOwned<Owned = K> + ?Sized,
-    {
-        let started = self.clock();
-        let mut guard = shard.lock();
-        if !guard.table.is_vacant(hash, |slot| slot.key.borrow() == key) {
-            return Err(guard);
-        }
-        let key = key.to_owned(); // may panic: nothing has been changed yet
-        let id = Flights::<K, V, E>::next_id(&mut guard.numbers, self.shards, hash);
-        guard.table.push(Slot::new(hash, key, id, thread_number(), started));
-        Ok(id)
-    }
-
-    /// Boards any call: one that boards again, or that does not block.
-    pub(crate) fn board<Q>(&self, hash: u64, key: &Q, rule: Rule, boarder: &mut Boarder<V, E>) -> Boarded<V, E>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ToOwned<Owned = K> + ?Sized,
-    {
-        self.board_locked(hash, key, rule, boarder, self.shard(hash).lock())
+        caller: &mut Caller<'_, V, E, L>,
+    ) -> Boarded<V, E, L> {
+        self.board_locked(hash, key, caller, self.shard(hash).lock())
     }
 
     #[cold]
-    pub(crate) fn board_locked<'s, Q>(
+    pub(super) fn board_locked<'s, Q: Lookup<K> + ?Sized>(
         &'s self,
         hash: u64,
         key: &Q,
-        rule: Rule,
-        boarder: &mut Boarder<V, E>,
-        mut guard: MutexGuard<'s, Flights<K, V, E>>,
-    ) -> Boarded<V, E>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ToOwned<Owned = K> + ?Sized,
-    {
+        caller: &mut Caller<'_, V, E, L>,
+        mut state: MutexGuard<'s, ShardState<K, V, E, L>>,
+    ) -> Boarded<V, E, L> {
         loop {
-            if let Ok(boarded) = self.try_board(hash, key, rule, boarder, guard) {
-                return boarded;
+            let boarded = self.try_board(hash, key, caller, state);
+            if let Some(hand_off) = caller.hand_off.take() {
+                hand_off.notify();
             }
-            // A leader whose work is short wants that lock next. Allocating under it made the leader sleep, and
-            // its followers with it; by the time this is done, a short flight has often landed.
-            boarder.spare = Some(Flight::unnumbered(self.config.name.clone(), rule));
-            guard = self.shard(hash).lock();
+            match (boarded, &mut caller.brings) {
+                (Ok(boarded), _) => return boarded,
+                (Err(Lacks), Some(brings)) => brings.make(),
+                (Err(Lacks), None) => yield_now(), // a leader is about to land
+            }
+            state = self.shard(hash).lock();
         }
     }
 
-    fn try_board<Q>(
+    fn try_board<Q: Lookup<K> + ?Sized>(
         &self,
         hash: u64,
         key: &Q,
-        rule: Rule,
-        boarder: &mut Boarder<V, E>,
-        mut guard: MutexGuard<'_, Flights<K, V, E>>,
-    ) -> Result<Boarded<V, E>, BringSpare>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ToOwned<Owned = K> + ?Sized,
-    {
-        let now = self.clock();
-        let Flights { table, numbers, unled, joined } = &mut *guard;
-        if let Some(slot) = table.find_mut(hash, |slot| slot.key.borrow() == key) {
-            return self.board_occupied(slot, numbers, unled, joined, now, rule, boarder);
-        }
-        let key = key.to_owned(); // may panic: nothing has been changed yet
-        let id = Flights::<K, V, E>::next_id(numbers, self.shards, hash);
-        let slot = Slot::new(hash, key, id, NOBODY, now);
-        Ok(self.take_off(table.insert(slot), boarder))
-    }
-
-    /// The boarder leads the slot's flight, which has just been numbered.
-    fn take_off(&self, slot: &mut Slot<K, V, E>, boarder: &mut Boarder<V, E>) -> Boarded<V, E> {
-        let flying = Flying { hash: slot.hash(), id: slot.id };
-        match boarder.passenger.take() {
+        caller: &mut Caller<'_, V, E, L>,
+        mut state: MutexGuard<'_, ShardState<K, V, E, L>>,
+    ) -> Result<Boarded<V, E, L>, Lacks> {
+        let (table, counts) = state.parts();
+        let slot = match table.find_mut(hash, |slot| key.is(&slot.key)) {
+            Some(slot) => slot,
             None => {
-                slot.set_leader(thread_number());
-                Boarded::Lead(flying)
+                let key = key.own(); // may panic: nothing has been changed yet
+                table.insert(Slot::grounded(hash, key, counts.next_number(self.shards, hash)))
             }
-            Some(passenger) => {
-                slot.set_leader(NOBODY);
-                let flight = slot.current(&self.config.name).clone();
-                Boarded::Fly(flying, flight, passenger)
+        };
+        let boarded = match caller.which {
+            Which::Current if !slot.is_grounded() => {
+                if self.landing.load(Relaxed) > 0 && caller.lets_pass > 0 {
+                    caller.lets_pass -= 1;
+                    return Err(Lacks);
+                }
+                Ok(self.board_current(slot, counts, caller))
+            }
+            _ if slot.is_empty() && !caller.holds => {
+                let number = slot.unused_number();
+                Ok(self.begin(slot, number, counts, caller))
+            }
+            _ => self.board_next(slot, counts, caller),
+        };
+        // The call was refused, or comes again. A slot that was made for it is removed.
+        let idle = slot.is_empty() && self.rests_until(slot).is_none();
+        let idle = if idle { (slot.hash, slot.id) } else { return boarded };
+        let unused = table.remove(idle.0, idle.1);
+        drop(state);
+        drop(unused);
+        boarded
+    }
+
+    /// Nothing is in the air and nothing waits: the call leads.
+    fn begin(
+        &self,
+        slot: &mut Slot<K, V, E, L>,
+        number: u64,
+        counts: &mut Counts,
+        caller: &mut Caller<'_, V, E, L>,
+    ) -> Boarded<V, E, L> {
+        counts.led += 1;
+        slot.id = number;
+        slot.started = self.time();
+        let id = FlightId { hash: slot.hash, number };
+        match caller.spawned.take() {
+            None => {
+                slot.leader = runner();
+                Boarded::Lead(id, None)
+            }
+            Some(call) => {
+                slot.leader = NOBODY;
+                let flight = slot.current(|number, leader| self.node(number, Ender::Thread(leader))).clone();
+                Boarded::LeadElsewhere(id, flight, call)
             }
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the fields of one shard, borrowed apart from its table")]
-    fn board_occupied(
+    /// A read, and a flight is in the air.
+    fn board_current(
         &self,
-        slot: &mut Slot<K, V, E>,
-        numbers: &mut u64,
-        unled: &mut u64,
-        joined: &mut u64,
-        now: u64,
-        rule: Rule,
-        boarder: &mut Boarder<V, E>,
-    ) -> Result<Boarded<V, E>, BringSpare> {
-        if rule == Rule::Join && self.is_too_old(slot, now) {
-            boarder.expired = Some(slot.id);
+        slot: &mut Slot<K, V, E, L>,
+        counts: &mut Counts,
+        caller: &mut Caller<'_, V, E, L>,
+    ) -> Boarded<V, E, L> {
+        if self.is_too_old(slot) {
+            caller.expired = Some(slot.id);
             self.rare.expired.add(1);
-            self.set_aside(slot);
-            if slot.next.is_some() {
-                *unled -= 1;
-                *joined -= 1;
-                return Ok(Boarded::Expired(self.promote(slot)));
-            }
-            slot.id = Flights::<K, V, E>::next_id(numbers, self.shards, slot.hash());
-            slot.set_started(now);
-            return Ok(self.take_off(slot, boarder));
+            self.set_aside(slot.current.take());
+            slot.ground();
+            return match slot.next {
+                None => {
+                    let number = counts.next_number(self.shards, slot.hash);
+                    self.begin(slot, number, counts, caller)
+                }
+                Some(_) => self.take_lead(slot, counts, caller).expect("it is due, and the call can lead it"),
+            };
         }
-        if boarder.passenger.is_none() && boarder.patience.start() {
-            return Ok(Boarded::NoTime(slot.id));
+        if caller.blocks && caller.options.start() {
+            return Boarded::TimedOut(slot.id, None);
         }
-        if slot.followers() >= self.config.max_followers && !boarder.patience.never_refused {
-            return Ok(Boarded::Full(slot.id));
+        if self.is_full(slot, caller) {
+            return Boarded::Overloaded(slot.id);
         }
-        let (hash, leader) = (slot.hash(), slot.leader());
-        let place = match rule {
-            Rule::Join => &mut slot.current,
-            Rule::Queue => &mut slot.next,
-        };
-        let flight = match place {
-            Some(flight) => flight,
-            None => {
-                let spare = boarder.spare.take().ok_or(BringSpare)?;
-                let id = match rule {
-                    Rule::Join => slot.id,
-                    Rule::Queue => {
-                        *unled += 1;
-                        Flights::<K, V, E>::next_id(numbers, self.shards, hash)
-                    }
-                };
-                // Everybody aboard `next` waits for whoever runs `current` now.
-                place.insert(Flight::numbered(spare, id, leader))
-            }
-        };
-        *joined += 1;
+        let id = FlightId { hash: slot.hash, number: slot.id };
+        let flight = slot.current(|number, leader| self.node(number, Ender::Thread(leader)));
+        if flight.followers() == 0 {
+            let _ = flight.since.set(Instant::now());
+        }
+        counts.joined += 1;
         flight.add_follower();
-        if let Some(passenger) = boarder.passenger.take() {
-            flight.add_passenger(passenger);
-            return Ok(Boarded::Aboard);
+        if let Some(call) = caller.spawned.take() {
+            flight.queue(Queued::Spawned(call));
+            return Boarded::Queued(id);
         }
-        let place = match rule {
-            Rule::Join => Place::Gate(flight.assign_gate()),
-            Rule::Queue => {
-                let seat = Seat::take();
-                flight.queue(&seat);
-                Place::Seat(seat)
-            }
-        };
-        Ok(Boarded::Follow(flight.clone(), place))
+        Boarded::Wait(flight.clone(), self.place(flight, caller, false), 0)
     }
 
-    /// Boards a flight that is there, without a closure to lead with: the newest, or, for `fresh`, the queued one
-    /// only. `Err`: nothing to wait for.
-    pub(crate) fn board_existing<Q>(
+    /// A write, a fresh read, or a call that brings something. Also a read that comes when nothing is in the air and
+    /// the next flight waits for its leader.
+    fn board_next(
         &self,
-        hash: u64,
-        key: &Q,
-        which: Existing,
-        patience: &mut Patience,
-    ) -> Option<Boarded<V, E>>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let now = self.clock();
-        let mut guard = self.shard(hash).lock();
-        let flights = &mut *guard;
-        let slot = flights.table.find_mut(hash, |slot| slot.key.borrow() == key)?;
-        let current = which != Existing::Queued
-            && (slot.next.is_none() || which == Existing::Current)
-            && !(which == Existing::Current && self.is_too_old(slot, now));
-        if !current && (slot.next.is_none() || which == Existing::Current) {
+        slot: &mut Slot<K, V, E, L>,
+        counts: &mut Counts,
+        caller: &mut Caller<'_, V, E, L>,
+    ) -> Result<Boarded<V, E, L>, Lacks> {
+        let waits = L::CARRIES || !slot.is_grounded();
+        let no_time = caller.blocks && caller.options.start();
+        if no_time && !slot.is_grounded() {
+            return Ok(Boarded::TimedOut(slot.id, None));
+        }
+        if waits && self.is_full(slot, caller) {
+            return Ok(Boarded::Overloaded(slot.id));
+        }
+        let (flight, ticket) = match self.join(slot, counts, caller)? {
+            Some(joined) => joined,
+            None => return Ok(Boarded::Overloaded(slot.id)),
+        };
+        // Only the first flight may go into the air.
+        let first = slot.is_grounded() && slot.waits_first(&flight);
+        if first {
+            if let Some(leads) = self.take_lead(slot, counts, caller) {
+                return Ok(leads);
+            }
+        }
+        let id = FlightId { hash: slot.hash, number: flight.node.id };
+        if no_time {
+            // It would have to wait for its time: what it brought is taken back.
+            let back = flight.with_load(|load| load.withdraw(&self.rules, ticket));
+            if flight.with_load(|load| load.is_empty()) {
+                slot.take_out(&flight);
+                self.renew_node(slot);
+            }
+            return Ok(Boarded::TimedOut(id.number, back));
+        }
+        let boarded = if caller.blocks {
+            counts.joined += 1;
+            flight.add_follower();
+            Boarded::Wait(flight.clone(), self.place(&flight, caller, true), ticket)
+        } else {
+            if let Some(call) = caller.spawned.take() {
+                counts.joined += 1;
+                flight.add_follower();
+                flight.queue(Queued::Spawned(call));
+            }
+            Boarded::Queued(id)
+        };
+        if first {
+            caller.hand_off = self.attend(slot, counts, &flight);
+        }
+        if L::CARRIES && flight.with_load(|load| load.busy()).is_some() {
+            self.renew_node(slot); // perhaps this call has just begun to work on the load
+        }
+        Ok(boarded)
+    }
+
+    /// The call leads the slot's next flight if that is due: it is awake, and newer than the caller that the lead may have
+    /// been offered to.
+    fn take_lead(
+        &self,
+        slot: &mut Slot<K, V, E, L>,
+        counts: &mut Counts,
+        caller: &mut Caller<'_, V, E, L>,
+    ) -> Option<Boarded<V, E, L>> {
+        let flight = slot.next.clone()?;
+        let spawned = if caller.blocks { None } else { Some(caller.spawned.take()?) };
+        if self.due(slot, &flight) != Due::Now {
+            caller.spawned = spawned;
             return None;
         }
-        if patience.start() {
-            return Some(Boarded::NoTime(slot.id));
+        counts.led += 1;
+        self.lift(slot, if spawned.is_some() { NOBODY } else { runner() });
+        let id = FlightId { hash: slot.hash, number: slot.id };
+        Some(match spawned {
+            None => Boarded::Lead(id, Some(flight)),
+            Some(call) => Boarded::LeadElsewhere(id, flight, call),
+        })
+    }
+
+    /// Joins the first waiting flight that has room, or a new one behind them. `None`: the group takes no more.
+    fn join(
+        &self,
+        slot: &mut Slot<K, V, E, L>,
+        counts: &mut Counts,
+        caller: &mut Caller<'_, V, E, L>,
+    ) -> Result<Option<(Arc<Flight<V, E, L>>, u64)>, Lacks> {
+        let mut last: Option<Arc<Flight<V, E, L>>> = None;
+        let mut next = slot.next.clone();
+        while let Some(flight) = next {
+            match flight.join(caller.brings.as_deref_mut()) {
+                Joined::In(ticket) => return Ok(Some((flight, ticket))),
+                Joined::Refused => return Ok(None),
+                Joined::Lacks => return Err(Lacks),
+                Joined::Full => {
+                    next = flight.behind();
+                    last = Some(flight);
+                }
+            }
         }
-        if slot.followers() >= self.config.max_followers {
-            return Some(Boarded::Full(slot.id));
+        let mut load = L::default();
+        match caller.brings.as_deref_mut().map_or(Joined::In(0), |brings| brings.join(&mut load)) {
+            Joined::In(ticket) => {
+                let number = counts.next_number(self.shards, slot.hash);
+                let ender = match &last {
+                    Some(last) => Ender::Behind(last.node.clone()),
+                    None => Ender::Thread(slot.leader),
+                };
+                let flight = Flight::new(self.node(number, ender), load);
+                match last {
+                    Some(last) => last.next().behind = Some(flight.clone()),
+                    None => slot.next = Some(flight.clone()),
+                }
+                Ok(Some((flight, ticket)))
+            }
+            Joined::Lacks => Err(Lacks),
+            Joined::Refused | Joined::Full => Ok(None),
         }
-        let flight = if current { slot.current(&self.config.name) } else { slot.next.as_ref()? };
+    }
+
+    /// A place to wait: in the queue for a call that may have to lead, or that can be cancelled.
+    fn place(&self, flight: &Flight<V, E, L>, caller: &Caller<'_, V, E, L>, may_lead: bool) -> Place {
+        if !may_lead && caller.options.cancel.is_none() {
+            return Place::Bell;
+        }
+        let waiter = Waiter::take();
+        let queued = if may_lead { Queued::MayLead(waiter.clone()) } else { Queued::Follows(waiter.clone()) };
+        let ticket = flight.queue(queued);
+        Place::Queue { waiter, ticket, may_lead }
+    }
+
+    /// Boards a flight that is there, without a closure to lead with. `None`: there is no such flight.
+    pub(super) fn board_existing<Q: Find<K> + ?Sized>(
+        &self,
+        hash: u64,
+        key: &Q,
+        caller: &mut Caller<'_, V, E, L>,
+    ) -> Option<Boarded<V, E, L>> {
+        let mut state = self.shard(hash).lock();
+        let (table, counts) = state.parts();
+        let slot = table.find_mut(hash, |slot| key.is(&slot.key))?;
+        // The flight in the air, unless it is too old or not asked for. Or the next one, if nothing is in the air.
+        let current = match caller.which {
+            Which::Current => !slot.is_grounded() && !self.is_too_old(slot),
+            Which::Next => false,
+            Which::Newest => slot.next.is_none(),
+        };
+        if !current && (slot.next.is_none() || (caller.which == Which::Current && !slot.is_grounded())) {
+            return None;
+        }
+        if caller.options.start() {
+            return Some(Boarded::TimedOut(slot.id, None));
+        }
+        if self.is_full(slot, caller) {
+            return Some(Boarded::Overloaded(slot.id));
+        }
+        let flight = match current {
+            true => slot.current(|number, leader| self.node(number, Ender::Thread(leader))).clone(),
+            false => slot.next.clone()?,
+        };
         flight.add_follower();
-        flights.joined += 1;
-        let gate = flight.assign_gate();
-        Some(Boarded::Follow(flight.clone(), Place::Gate(gate)))
+        counts.joined += 1;
+        let place = self.place(&flight, caller, false);
+        Some(Boarded::Wait(flight, place, 0))
     }
 
-    fn is_too_old(&self, slot: &Slot<K, V, E>, now: u64) -> bool {
-        self.config.max_age.is_some_and(|age| Duration::from_micros(now.saturating_sub(slot.started())) >= age)
+    fn is_too_old(&self, slot: &Slot<K, V, E, L>) -> bool {
+        let age = |age| Duration::from_micros(self.time().saturating_sub(slot.started)) >= age;
+        self.config.max_age.is_some_and(age)
     }
-}
 
-/// Which flight a call without a closure waits for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Existing {
-    /// A read: the one in the air.
-    Current,
-    /// A fresh read: the one queued behind it.
-    Queued,
-    /// A write: the newest, in the air or queued.
-    Newest,
-}
-
-impl<K, V, E, S> Engine<K, V, E, S> {
-    /// When a promoted flight started, as [`Slot::started`](Slot) has it, and as its reports have it.
-    pub(super) fn stamp(&self, slot: &mut Slot<K, V, E>, flight: &Flight<V, E>) {
-        slot.set_started(self.clock());
-        let _ = flight.since.set(Instant::now());
+    fn is_full(&self, slot: &Slot<K, V, E, L>, caller: &Caller<'_, V, E, L>) -> bool {
+        let most = self.config.max_followers;
+        most < usize::MAX && slot.followers() >= most && !caller.options.never_refused
     }
 }

@@ -1,82 +1,66 @@
-//! One execution for one key: its outcome, and everybody who waits for it.
+//! One execution for one key: its outcome, and the callers that wait for it.
 //!
-//! A flight exists in memory only once somebody waits for it, or once it runs on an executor; a lone leader has
-//! none (see `table.rs`).
+//! A flight has memory only once somebody waits for it, or once its closure was given to an executor. A lone leader
+//! has none (`table.rs`).
 //!
-//! # How followers are woken
+//! # How waiting callers are woken
 //!
-//! Who has no closure to lead the flight with sleeps at a gate (`gates.rs`). Who may be called to lead it sleeps
-//! in a seat of its own (`seat.rs`), and is woken alone: the leader wakes [`LEADERS_SHARE`] of them and goes on
-//! its way; each, before it does anything else, wakes [`FOLLOWERS_SHARE`] more. The chain ends when nobody sleeps
-//! any more. Invariant, for seats as for gates: *after the outcome is published, as long as anybody sleeps,
-//! somebody who is awake has not yet passed its share on.* It holds because a thread falls asleep only before the
-//! publication (it looks at the outcome under a lock that is taken, after publishing, by whoever wakes it), and
-//! because every thread that leaves after the publication passes its share on, whether it was woken, had never
-//! slept, or was about to time out.
+//! A follower that will never lead sleeps on the flight's one condvar. The leader wakes all of them with one
+//! broadcast. A caller that may have to lead, or that can be cancelled, sleeps in a waiter of its own and stands in the
+//! flight's queue. The leader wakes [`SHARE`] of those, and each of them wakes as many before it does anything else.
+//!
+//! Invariant: once the outcome is published, if a caller still sleeps in the queue, some awake thread still owes a
+//! wake-up. It holds because a thread falls asleep only before the publication (it looks at the outcome under a lock
+//! that its waker takes afterwards), and because every queued caller that leaves after the publication passes its
+//! share on: one that was woken, one that had not slept yet, and one whose time ran out.
 
-use crate::engine::config::Rule;
-use crate::engine::gates::{Gate, Gates};
-use crate::engine::seat::{Queue, Seat, Seated};
-use crate::engine::spawned::Passenger;
-use crate::engine::wait_for::{FlightHead, NOBODY};
-use crate::error::{Error, Panic};
+use crate::cancel::CancelToken;
+use crate::engine::deadlock::Node;
+use crate::engine::job::Dispatch;
+use crate::engine::load::{Bring, Due, Joined, Load};
+use crate::engine::waiter::{Waiter, Wake};
+use crate::error::Error;
 use crate::landing::{Landing, Role};
+use crate::observer::Ending;
 use crate::report::Trace;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use crate::sync::{Arc, Instant, Mutex, OnceCell};
+use crate::sync::{Arc, Instant, Monitor, Mutex, MutexGuard, OnceCell, test_delay};
+use std::collections::VecDeque;
 
-/// How many a landing wakes before the leader goes on: enough to fan out fast, few enough not to hold it up.
-const LEADERS_SHARE: usize = if UNDER_A_CHECKER { 1 } else { 8 };
-/// How many each woken follower wakes.
-const FOLLOWERS_SHARE: usize = if UNDER_A_CHECKER { 1 } else { 2 };
+/// How many queued callers each thread wakes that knows of the outcome: two make the number of awake threads double.
+/// Under a checker one: then a lost share is a hang that it finds with three threads.
+const SHARE: usize = if cfg!(any(flight_group_shuttle, flight_group_loom)) { 1 } else { 2 };
 
-/// With shares of one, a single lost share is a hang: a checker then finds it with four threads instead of forty.
-const UNDER_A_CHECKER: bool = cfg!(any(flight_group_shuttle, flight_group_loom));
-
-/// How a flight ended.
-pub(crate) enum Outcome<V, E> {
-    Value(V),
-    Failed(E),
-    Panicked(Panic),
-    Abandoned,
-    /// The work was done for several keys at once and returned nothing for this one.
-    Missing,
+/// A flight as its leader knows it: by number, so that its landing touches no other flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlightId {
+    pub(crate) hash: u64,
+    pub(crate) number: u64,
 }
 
-impl<V, E> Outcome<V, E> {
-    /// Whether a call that still has its closure boards again instead of taking this outcome.
-    pub(crate) fn is_worth_another_try(&self, share_failures: bool) -> bool {
-        match self {
-            Self::Value(_) | Self::Missing => false,
-            Self::Failed(_) | Self::Panicked(_) => !share_failures,
-            Self::Abandoned => true,
-        }
-    }
+/// How a flight ended: with a value, or with the error that its followers get.
+pub(crate) type Outcome<V, E> = Result<V, Error<E>>;
 
-    pub(crate) fn into_result(self) -> Result<V, Error<E>> {
-        match self {
-            Self::Value(value) => Ok(value),
-            Self::Failed(error) => Err(Error::Work(error)),
-            Self::Panicked(panic) => Err(Error::Panicked(panic)),
-            Self::Abandoned => Err(Error::Abandoned),
-            Self::Missing => Err(Error::Missing),
-        }
+/// Whether a call that still has its closure boards again instead of taking this outcome.
+pub(crate) fn is_worth_another_try<V, E>(outcome: &Outcome<V, E>, share_failures: bool) -> bool {
+    match outcome {
+        Err(Error::Work(_) | Error::Panicked(_)) => !share_failures,
+        Err(Error::Abandoned(_)) => true,
+        _ => false,
     }
 }
 
-impl<V: Clone, E: Clone> Outcome<V, E> {
-    pub(crate) fn share(&self) -> Result<V, Error<E>> {
-        match self {
-            Self::Value(value) => Ok(value.clone()),
-            Self::Failed(error) => Err(Error::Work(error.clone())),
-            Self::Panicked(panic) => Err(Error::Panicked(panic.clone())),
-            Self::Abandoned => Err(Error::Abandoned),
-            Self::Missing => Err(Error::Missing),
-        }
+pub(crate) fn ending<V, E>(outcome: &Outcome<V, E>) -> Ending {
+    match outcome {
+        Ok(_) => Ending::Value,
+        Err(Error::Work(_)) => Ending::Failed,
+        Err(Error::Panicked(_)) => Ending::Panicked,
+        Err(Error::Missing(_)) => Ending::Missing,
+        Err(_) => Ending::Abandoned, // a flight lands with no other error
     }
 }
 
-/// What is published: the outcome, whether it belongs to the key any more, and what a wait for it links to.
+/// What a landing publishes: the outcome, whether the flight had been detached, and the trace that waits link to.
 pub(crate) struct Landed<V, E> {
     pub(crate) outcome: Outcome<V, E>,
     pub(crate) detached: bool,
@@ -84,76 +68,108 @@ pub(crate) struct Landed<V, E> {
 }
 
 impl<V: Clone, E: Clone> Landed<V, E> {
-    /// This caller's own copy. Runs the user's `Clone`: outside every lock, and after the caller has passed its
-    /// share of wake-ups on, so that a clone that is slow or panics concerns nobody else.
+    /// The caller's own copy. Runs the user's `Clone`: outside every lock, and after the caller has passed its share
+    /// of wake-ups on, so that a clone that is slow or panics concerns nobody else.
     pub(crate) fn share(&self, role: Role, shared: bool) -> Result<Landing<V>, Error<E>> {
-        self.outcome.share().map(|value| Landing::new(value, role, shared, self.detached))
+        self.outcome.clone().map(|value| Landing::new(value, role, shared, self.detached))
     }
 }
 
-pub(crate) struct Flight<V, E> {
-    pub(crate) head: Arc<FlightHead>,
-    /// When the first follower came, or when the flight was promoted: its age where nobody reads the clock at
-    /// each start.
+/// A call that does not block: it waits in a flight's queue, for the outcome or for its turn to lead.
+pub(crate) trait SpawnedCall<V, E, L>: Send {
+    /// It leads: its closure goes to the executor.
+    fn lead(self: Box<Self>, id: FlightId, flight: Arc<Flight<V, E, L>>) -> Dispatch;
+    /// The flight has landed.
+    fn settle(self: Box<Self>, landed: &Landed<V, E>);
+}
+
+pub(crate) struct Flight<V, E, L = ()> {
+    pub(crate) node: Arc<Node>,
+    /// When the first follower came, or when it was put into the air: its age where nobody reads the clock at each
+    /// start.
     pub(crate) since: OnceCell<Instant>,
-    /// How many wait for it. Grows under the shard's lock only.
+    /// How many wait for it. Grows only under the shard's lock.
     followers: AtomicUsize,
     landed: OnceCell<Landed<V, E>>,
-    gates: Gates,
-    /// Whether anybody ever stood in the crowd: most flights have none, and their landing need not look.
-    crowded: AtomicBool,
-    crowd: Mutex<Crowd<V, E>>,
+    /// Where followers sleep, and how many do.
+    bell: Monitor<usize>,
+    /// Whether anything ever queued. Most flights have no queue, and their landing need not look.
+    queued: AtomicBool,
+    next: Mutex<Next<V, E, L>>,
 }
 
-/// Where a follower waits.
-pub(crate) enum Place {
-    /// Until the flight lands.
-    Gate(Gate),
-    /// Until the flight lands, or until it is called to lead it.
-    Seat(Arc<Seat>),
+/// What a flight is while it is its key's next one. Changed under the shard's lock; only the queue is also emptied by
+/// the landing.
+pub(crate) struct Next<V, E, L> {
+    /// What its callers brought.
+    pub(super) load: L,
+    queue: Queue<V, E, L>,
+    /// The queued caller that the lead is offered to, by its ticket: it was called, or it sleeps until the flight is
+    /// due.
+    pub(super) offered: Option<u64>,
+    /// When that caller, or a worker, comes to the flight.
+    pub(super) expected: Option<Due>,
+    /// The flight for callers that found this one full.
+    pub(super) behind: Option<Arc<Flight<V, E, L>>>,
 }
 
-/// Those who may lead the flight when it is promoted, and those who wait elsewhere than in a call of ours.
-struct Crowd<V, E> {
-    queue: Queue,
-    /// Spawned calls: who leads may be one of them, and their receivers are served by the leader.
-    passengers: Vec<(u64, Box<dyn Passenger<V, E>>)>,
+/// The callers in the order of their arrival, each with its ticket.
+struct Queue<V, E, L> {
+    callers: VecDeque<(u64, Queued<V, E, L>)>,
     tickets: u64,
 }
 
-/// Who leads a flight that has just been promoted.
-pub(crate) enum Captain<V, E> {
-    Blocked(Arc<Seat>),
-    Spawned(Box<dyn Passenger<V, E>>),
+pub(crate) enum Queued<V, E, L> {
+    /// A blocked caller that leads if it is offered the lead.
+    MayLead(Arc<Waiter>),
+    /// A blocked caller that only waits for the outcome.
+    Follows(Arc<Waiter>),
+    Spawned(Box<dyn SpawnedCall<V, E, L>>),
 }
 
-impl<V, E> Flight<V, E> {
-    pub(crate) fn new(head: Arc<FlightHead>) -> Arc<Self> {
+/// The thread that comes to a flight next. It is notified once the lock is free.
+///
+/// For a blocked caller it holds no flight. That caller may lead, land and return first, and the flight, with the
+/// user's outcome in it, would be dropped on this thread, which may be landing another flight.
+pub(crate) enum HandOff<V, E, L = ()> {
+    Blocked(Arc<Waiter>),
+    Spawned(FlightId, Arc<Flight<V, E, L>>, Box<dyn SpawnedCall<V, E, L>>),
+    /// No caller is blocked on it: a worker comes to it when it is due.
+    Crew(SendWorker, FlightId, Due),
+}
+
+/// Sends a worker to a flight when it is due; `None`: no worker need come any more.
+pub(crate) type SendWorker = Arc<dyn Fn(FlightId, Option<Due>) + Send + Sync>;
+
+impl<V, E, L> HandOff<V, E, L> {
+    /// Wakes that caller, and nobody else (P11).
+    pub(crate) fn notify(self) {
+        test_delay();
+        match self {
+            Self::Blocked(waiter) => waiter.notify(),
+            Self::Spawned(id, flight, call) => call.lead(id, flight).dispatch(),
+            Self::Crew(crew, id, due) => crew(id, Some(due)),
+        }
+    }
+}
+
+impl<V, E, L: Load> Flight<V, E, L> {
+    pub(crate) fn new(node: Arc<Node>, load: L) -> Arc<Self> {
         Arc::new(Self {
-            head,
+            node,
             since: OnceCell::new(),
             followers: AtomicUsize::new(0),
             landed: OnceCell::new(),
-            gates: Gates::new(),
-            crowded: AtomicBool::new(false),
-            crowd: Mutex::new(Crowd { queue: Queue::default(), passengers: Vec::new(), tickets: 0 }),
+            bell: Monitor::new(0),
+            queued: AtomicBool::new(false),
+            next: Mutex::new(Next {
+                load,
+                queue: Queue { callers: VecDeque::new(), tickets: 0 },
+                offered: None,
+                expected: None,
+                behind: None,
+            }),
         })
-    }
-
-    /// Memory for a flight, to be [`numbered`](Self::numbered) when it is clear that it is needed.
-    pub(super) fn unnumbered(group: Option<Arc<str>>, rule: Rule) -> Arc<Self> {
-        let flight = Self::new(FlightHead::new(0, group, NOBODY));
-        if rule == Rule::Join {
-            let _ = flight.since.set(Instant::now()); // a queued one starts when it is promoted
-        }
-        flight
-    }
-
-    /// Makes `unnumbered` the flight `id`, whose followers wait for the thread `leader`.
-    pub(super) fn numbered(mut unnumbered: Arc<Self>, id: u64, leader: u64) -> Arc<Self> {
-        let head = Arc::get_mut(&mut unnumbered).and_then(|flight| Arc::get_mut(&mut flight.head));
-        head.expect("nobody else has seen it").number(id, leader);
-        unnumbered
     }
 
     pub(crate) fn followers(&self) -> usize {
@@ -172,110 +188,156 @@ impl<V, E> Flight<V, E> {
         self.landed.get()
     }
 
-    /// Gives a caller that never leads this flight a gate to wait at. Under the shard's lock.
-    pub(crate) fn assign_gate(&self) -> Gate {
-        self.gates.assign()
+    pub(super) fn next(&self) -> MutexGuard<'_, Next<V, E, L>> {
+        self.next.lock()
     }
 
-    /// Gives a caller that may have to lead its place in the order of arrival. Under the shard's lock.
-    pub(crate) fn queue(&self, seat: &Arc<Seat>) {
-        self.crowded.store(true, Relaxed);
-        let mut crowd = self.crowd.lock();
-        crowd.tickets += 1;
-        let ticket = crowd.tickets;
-        crowd.queue.push(seat, ticket);
+    pub(super) fn behind(&self) -> Option<Arc<Self>> {
+        self.next.lock().behind.clone()
     }
 
-    /// Under the shard's lock.
-    pub(crate) fn add_passenger(&self, passenger: Box<dyn Passenger<V, E>>) {
-        self.crowded.store(true, Relaxed);
-        let mut crowd = self.crowd.lock();
-        crowd.tickets += 1;
-        let ticket = crowd.tickets;
-        crowd.passengers.push((ticket, passenger));
+    /// Puts what a call brings into the load; a call of a kind that brings nothing joins as it is.
+    pub(super) fn join(&self, brings: Option<&mut (dyn Bring<L> + '_)>) -> Joined {
+        brings.map_or(Joined::In(0), |brings| brings.join(&mut self.next.lock().load))
     }
 
-    /// Takes a caller out of the queue; `false` if it had been woken or called meanwhile.
-    pub(crate) fn unqueue(&self, seat: &Seat) -> bool {
-        self.crowd.lock().queue.remove(seat)
+    pub(crate) fn with_load<R>(&self, look: impl FnOnce(&mut L) -> R) -> R {
+        look(&mut self.next.lock().load)
     }
 
-    /// Whether anybody is left who could lead it.
-    pub(crate) fn has_captain(&self) -> bool {
-        let crowd = self.crowd.lock();
-        crowd.queue.len() > 0 || !crowd.passengers.is_empty()
+    pub(crate) fn take_load(&self) -> L {
+        self.with_load(std::mem::take)
     }
 
-    /// Makes the newest of those still waiting the leader (P4), and counts those whose closures it supersedes.
-    pub(crate) fn call_captain(&self) -> Option<(Captain<V, E>, usize)> {
-        let mut crowd = self.crowd.lock();
-        let spawned = crowd.passengers.last().map(|(ticket, _)| *ticket);
-        let captain = if spawned > crowd.queue.newest_ticket() {
-            crowd.passengers.pop().map(|(_, passenger)| Captain::Spawned(passenger))
-        } else {
-            crowd.queue.call_newest().map(Captain::Blocked)
-        };
-        Some((captain?, crowd.queue.len() + crowd.passengers.len()))
+    /// Queues a caller: its ticket. Under the shard's lock.
+    pub(crate) fn queue(&self, caller: Queued<V, E, L>) -> u64 {
+        self.queued.store(true, Relaxed);
+        self.next.lock().queue.push(caller)
     }
 
-    /// Publishes the outcome, by move: from here on whoever looks finds it.
+    /// Takes a caller out of the queue, and its offer back. No effect if it was taken out before.
+    pub(crate) fn unqueue(&self, ticket: u64) {
+        let mut next = self.next.lock();
+        next.offered.take_if(|offered| *offered == ticket);
+        next.queue.remove(ticket);
+    }
+
+    /// Publishes the outcome, by move. Every caller that looks from now on finds it.
     pub(crate) fn publish(&self, landed: Landed<V, E>) {
-        self.head.set_landed();
+        self.node.set_ended();
         let first = self.landed.set(landed).is_ok();
         debug_assert!(first, "a flight lands once");
     }
 
-    /// Wakes the leader's share of those who wait, after the outcome was published.
+    /// Wakes those who wait, after the outcome was published: all followers at once, and a share of the queue.
     #[cold]
-    pub(crate) fn begin_waking(&self) {
-        self.wake(LEADERS_SHARE);
+    pub(crate) fn wake(&self) {
+        // A follower that found no outcome is counted by now, or looks again after this lock.
+        let asleep = *self.bell.lock();
+        if asleep > 0 {
+            self.bell.notify_all();
+        }
+        self.pass_on();
     }
 
-    /// Wakes a follower's share of those who wait still: the first thing it does when it finds the outcome.
-    #[cold]
+    /// Wakes a share of the queue: the first thing that each queued caller does when it finds the outcome.
     pub(crate) fn pass_on(&self) {
-        self.wake(FOLLOWERS_SHARE);
-    }
-
-    /// Passes on at the gates, and wakes so many in seats.
-    fn wake(&self, share: usize) {
-        self.gates.pass_on();
-        // Relaxed: whoever came, came under the shard's lock, and the landing has held that since.
-        if !self.crowded.load(Relaxed) {
+        // Relaxed: callers queue under the shard's lock, which the landing has held since.
+        if !self.queued.load(Relaxed) {
             return;
         }
-        debug_assert!(share <= LEADERS_SHARE);
-        let mut called: [Option<Arc<Seat>>; LEADERS_SHARE] = [const { None }; LEADERS_SHARE];
-        let mut seated = 0;
-        {
-            let mut crowd = self.crowd.lock();
-            while seated < share {
-                let Some(seat) = crowd.queue.pop_newest() else { break };
-                called[seated] = Some(seat);
-                seated += 1;
+        for _ in 0..SHARE {
+            let Some(waiter) = self.next.lock().queue.pop_blocked() else { return };
+            waiter.notify();
+        }
+    }
+
+    /// The oldest spawned call to settle. None is added after the flight has left the table.
+    pub(crate) fn pop_spawned(&self) -> Option<Box<dyn SpawnedCall<V, E, L>>> {
+        self.queued.load(Relaxed).then(|| self.next.lock().queue.pop_spawned()).flatten()
+    }
+
+    /// Sleeps until the flight lands (`true`) or `until` has passed (`false`). An outcome that is there by then wins.
+    #[cold]
+    pub(crate) fn wait(&self, until: Option<Instant>) -> bool {
+        let mut asleep = self.bell.lock();
+        loop {
+            if self.landed.get().is_some() {
+                return true;
+            }
+            *asleep += 1;
+            let timed_out;
+            (asleep, timed_out) = self.bell.wait(asleep, until);
+            *asleep -= 1;
+            if timed_out {
+                return self.landed.get().is_some();
             }
         }
-        for seat in called.iter().take(seated).flatten() {
-            seat.ring();
+    }
+
+    /// Sleeps in `waiter` until the flight lands, the caller is called, the token is cancelled, or `until` has passed.
+    pub(crate) fn wait_in(&self, waiter: &Waiter, until: Option<Instant>, cancel: Option<&CancelToken>) -> Wake {
+        waiter.wait(until, cancel, || self.landed.get().is_some())
+    }
+}
+
+impl<V, E, L> Next<V, E, L> {
+    /// Offers the lead to the newest caller that may lead (P4), and calls it. A spawned one is taken out: it leads at
+    /// once. `None`: no caller in the queue may lead.
+    pub(super) fn offer(&mut self) -> Option<Queued<V, E, L>> {
+        let place = self.queue.callers.iter().rposition(|(_, caller)| !matches!(caller, Queued::Follows(_)))?;
+        if let (ticket, Queued::MayLead(waiter)) = &self.queue.callers[place] {
+            self.offered = Some(*ticket);
+            waiter.call();
+            return Some(Queued::MayLead(waiter.clone()));
+        }
+        self.queue.callers.remove(place).map(|(_, spawned)| spawned)
+    }
+
+    /// Calls the caller that the lead is offered to, to look again.
+    pub(super) fn call_offered(&self) -> Option<Arc<Waiter>> {
+        let place = self.queue.place(self.offered?)?;
+        let Queued::MayLead(waiter) = &self.queue.callers[place].1 else { return None };
+        waiter.call();
+        Some(waiter.clone())
+    }
+
+    /// How many in the queue have a closure, or an event, of their own.
+    pub(super) fn candidates(&self) -> usize {
+        self.queue.callers.iter().filter(|(_, caller)| !matches!(caller, Queued::Follows(_))).count()
+    }
+}
+
+impl<V, E, L> Queue<V, E, L> {
+    fn push(&mut self, caller: Queued<V, E, L>) -> u64 {
+        self.tickets += 1;
+        self.callers.push_back((self.tickets, caller));
+        self.tickets
+    }
+
+    fn place(&self, ticket: u64) -> Option<usize> {
+        self.callers.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()
+    }
+
+    fn remove(&mut self, ticket: u64) {
+        if let Some(place) = self.place(ticket) {
+            self.callers.remove(place);
         }
     }
 
-    /// The receivers to serve. Everybody who could add one did so before the flight was unlinked.
-    pub(crate) fn take_passengers(&self) -> Vec<(u64, Box<dyn Passenger<V, E>>)> {
-        if !self.crowded.load(Relaxed) {
-            return Vec::new();
+    fn pop_blocked(&mut self) -> Option<Arc<Waiter>> {
+        let newest = self.callers.iter().rposition(|(_, caller)| !matches!(caller, Queued::Spawned(_)))?;
+        match self.callers.remove(newest)?.1 {
+            Queued::MayLead(waiter) | Queued::Follows(waiter) => Some(waiter),
+            Queued::Spawned(_) => None,
         }
-        std::mem::take(&mut self.crowd.lock().passengers)
     }
 
-    /// Sleeps until the flight lands (`true`) or `until` has passed (`false`).
-    #[cold]
-    pub(crate) fn wait(&self, gate: Gate, until: Option<Instant>) -> bool {
-        self.gates.sleep(gate, until, || self.landed.get().is_some())
-    }
-
-    /// Sleeps in `seat` until the flight lands, the caller is to lead it, or `until` has passed.
-    pub(crate) fn wait_in(&self, seat: &Seat, until: Option<Instant>) -> Seated {
-        seat.sleep(until, || self.landed.get().is_some())
+    fn pop_spawned(&mut self) -> Option<Box<dyn SpawnedCall<V, E, L>>> {
+        let oldest = self.callers.iter().position(|(_, caller)| matches!(caller, Queued::Spawned(_)))?;
+        match self.callers.remove(oldest)?.1 {
+            Queued::Spawned(call) => Some(call),
+            Queued::MayLead(_) | Queued::Follows(_) => None,
+        }
     }
 }

@@ -1,107 +1,95 @@
-//! The way out: run the closure, take the flight out of the table, publish, wake, and only then see to oneself.
+//! The way out: run the closure, take the flight out of the table, publish, wake, and only then see to the leader.
 
-use crate::engine::Engine;
-use crate::engine::board::Flying;
-use crate::engine::detach::Promotion;
-use crate::engine::flight::{Flight, Landed, Outcome};
-use crate::engine::panics::{Payload, caught, describe, resume_unwind};
-use crate::engine::table::{Flights, Many, Shard, Slot};
+use crate::engine::core::Engine;
+use crate::engine::detach::Unlinked;
+use crate::engine::flight::{FlightId, Landed, Outcome, ending};
+use crate::engine::key::Lookup;
+use crate::engine::load::Load;
+use crate::engine::panics::{Payload, caught, drop_quietly, resume_unwind};
+use crate::engine::table::{Shard, ShardState};
 use crate::error::Error;
 use crate::landing::{Landing, Role};
-use crate::observer::{Ending, EventKind};
+use crate::observer::EventKind;
 use crate::report::{FlightReport, Trace};
-use crate::sync::{Arc, Duration, Instant, MutexGuard, test_delay};
-use std::borrow::Borrow;
+use crate::sync::{Duration, Instant, MutexGuard, test_delay};
 
-/// What was at the flight's place when it came down.
-struct Unlinked<K, V, E> {
-    /// Whoever waits for it; `None`: nobody ever did.
-    flight: Option<Arc<Flight<V, E>>>,
-    /// Whether it had been detached from its key.
-    detached: bool,
-    promotion: Option<Promotion<V, E>>,
-    /// The key and the outgrown table are dropped last: a key's `Drop` is user code.
-    _slot: Option<Slot<K, V, E>>,
-    _outgrown: Option<Many<K, V, E>>,
+/// A flight whose leader has boarded and has not begun. Dropped by unwinding, it abandons the flight.
+pub(super) struct LeadGuard<'e, K, V, E, S, L: Load> {
+    engine: &'e Engine<K, V, E, S, L>,
+    pub(super) id: FlightId,
 }
 
-/// A flight whose leader has boarded and not yet landed. Dropped while unwinding, it lands the flight, unrun: its
-/// followers board again.
-pub(super) struct Unfinished<'e, K, V, E, S> {
-    engine: &'e Engine<K, V, E, S>,
-    pub(super) flying: Flying,
-}
-
-impl<'e, K, V, E, S> Unfinished<'e, K, V, E, S> {
-    pub(super) fn new(engine: &'e Engine<K, V, E, S>, flying: Flying) -> Self {
-        Self { engine, flying }
+impl<'e, K, V, E, S, L: Load> LeadGuard<'e, K, V, E, S, L> {
+    pub(super) fn new(engine: &'e Engine<K, V, E, S, L>, id: FlightId) -> Self {
+        Self { engine, id }
     }
 
     pub(super) fn disarm(self) {
-        std::mem::forget(self); // two references and two numbers: nothing is leaked
+        std::mem::forget(self); // a reference and two numbers: nothing is leaked
     }
 }
 
-impl<K, V, E, S> Drop for Unfinished<'_, K, V, E, S> {
+impl<K, V, E, S, L: Load> Drop for LeadGuard<'_, K, V, E, S, L> {
     fn drop(&mut self) {
-        self.engine.abandon(self.flying);
+        self.engine.abandon(self.id);
     }
 }
 
-/// Takes flight `id` out of its shard, if its leader was alone from beginning to end. Gives its key back, to be
-/// dropped after the lock; otherwise nothing has been done, and gives the lock back.
-#[inline]
-fn land_alone<K, V, E>(shard: &Shard<K, V, E>, id: u64) -> Result<Option<K>, MutexGuard<'_, Flights<K, V, E>>> {
-    test_delay();
-    let mut guard = shard.lock();
-    guard.table.remove_alone(id).ok_or(guard)
-}
-
-impl<K, V, E, S> Engine<K, V, E, S> {
-    /// Takes flight `flying` out of the table, by number, and puts the one behind it into the air.
-    fn unlink(&self, flying: Flying) -> Unlinked<K, V, E> {
+impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
+    fn take_out(&self, id: FlightId) -> Unlinked<K, V, E, L> {
         test_delay();
-        self.unlink_locked(flying, self.shard(flying.hash).lock())
+        self.take_out_locked(id, self.lock_to_land(self.shard(id.hash)))
     }
 
-    fn unlink_locked(&self, flying: Flying, mut guard: MutexGuard<'_, Flights<K, V, E>>) -> Unlinked<K, V, E> {
-        let flights = &mut *guard;
-        let Some(slot) = flights.by_id(flying.hash, flying.id) else {
-            drop(guard);
-            let flight = self.take_detached(flying.id);
-            return Unlinked { flight, detached: true, promotion: None, _slot: None, _outgrown: None };
-        };
-        let flight = slot.current.take();
-        if slot.next.is_some() {
-            let promotion = self.promote(slot);
-            flights.unled -= 1;
-            flights.joined -= 1;
-            return Unlinked { flight, detached: false, promotion, _slot: None, _outgrown: None };
+    /// Takes the flight out of the table, or out of the list of those that were detached.
+    fn take_out_locked(&self, id: FlightId, mut state: MutexGuard<'_, ShardState<K, V, E, L>>) -> Unlinked<K, V, E, L> {
+        let unlinked = self.unlink(&mut state, id);
+        drop(state);
+        unlinked.unwrap_or_else(|| self.unlinked_before(id.number))
+    }
+
+    /// Gives a flight up that its leader has not begun. If it carries something, another leader takes it; otherwise it
+    /// lands, and every caller that has a closure boards again.
+    pub(super) fn abandon(&self, id: FlightId) {
+        if L::CARRIES && self.give_lead_back(id) {
+            return;
         }
-        let (slot, outgrown) = flights.table.remove(flying.hash, flying.id).unzip();
-        Unlinked { flight, detached: false, promotion: None, _slot: slot, _outgrown: outgrown.flatten() }
-    }
-
-    /// Lands a flight that will never run.
-    pub(super) fn abandon(&self, flying: Flying) {
-        let mut unlinked = self.unlink(flying);
+        let mut unlinked = self.take_out(id);
         self.rare.abandoned.add(1);
-        // Nobody waited: nobody to tell.
-        let _ = self.deliver(&mut unlinked, Outcome::Abandoned, Trace::default());
+        // If nobody waited, there is nobody to tell.
+        drop_quietly(self.deliver(&mut unlinked, Err(Error::Abandoned(self.site())), Trace::default()));
     }
 
-    /// Publishes, wakes and serves, in this order; what is left is the leader's own affair. Gives the outcome
-    /// back if nobody ever waited for it.
+    fn give_lead_back(&self, id: FlightId) -> bool {
+        let mut state = self.shard(id.hash).lock();
+        let (table, counts) = state.parts();
+        let Some(slot) = table.find_mut(id.hash, |slot| slot.id == id.number) else { return false };
+        let Some(flight) = &slot.current else { return false };
+        let lost = self.crew.is_none() && flight.next().candidates() == 0; // nobody is left who could lead it
+        if lost || flight.with_load(|load| load.is_empty()) {
+            return false;
+        }
+        self.put_back(slot);
+        let hand_off = self.hand_on(slot, counts);
+        drop(state);
+        if let Some(hand_off) = hand_off {
+            hand_off.notify();
+        }
+        true
+    }
+
+    /// Publishes, wakes and settles, in this order. What is left concerns only the leader. Gives the outcome back if
+    /// nobody ever waited for it.
     fn deliver(
         &self,
-        unlinked: &mut Unlinked<K, V, E>,
+        unlinked: &mut Unlinked<K, V, E, L>,
         outcome: Outcome<V, E>,
         trace: Trace,
     ) -> Result<(), Outcome<V, E>> {
         match &outcome {
-            Outcome::Value(_) | Outcome::Abandoned | Outcome::Missing => {}
-            Outcome::Failed(_) => self.rare.failed.add(1),
-            Outcome::Panicked(_) => self.rare.panicked.add(1),
+            Err(Error::Work(_)) => self.rare.failed.add(1),
+            Err(Error::Panicked(_)) => self.rare.panicked.add(1),
+            _ => {}
         }
         let undelivered = match &unlinked.flight {
             None => Err(outcome),
@@ -111,102 +99,87 @@ impl<K, V, E, S> Engine<K, V, E, S> {
                 Ok(())
             }
         };
-        if let Some(promotion) = unlinked.promotion.take() {
-            promotion.announce();
+        if let Some(hand_off) = unlinked.hand_off.take() {
+            hand_off.notify();
         }
         if let Some(flight) = &unlinked.flight {
             test_delay();
-            flight.begin_waking();
-            flight.serve_passengers();
+            flight.wake();
+            flight.settle_spawned();
         }
         undelivered
     }
 }
 
-impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
+impl<K, V: Clone, E: Clone, S, L: Load> Engine<K, V, E, S, L> {
     /// Runs the leader's closure and lands its flight.
     #[inline]
-    pub(super) fn lead<Q, F, R>(
+    pub(super) fn lead<Q: Lookup<K> + ?Sized, R>(
         &self,
         key: &Q,
-        shard: &Shard<K, V, E>,
-        flying: Flying,
-        work: F,
+        shard: &Shard<K, V, E, L>,
+        id: FlightId,
+        work: impl FnOnce() -> Result<V, E>,
         then: impl FnOnce(Landing<V>) -> R,
-    ) -> Result<R, Error<E>>
-    where
-        K: Borrow<Q>,
-        Q: ToOwned<Owned = K> + ?Sized,
-        F: FnOnce() -> Result<V, E>,
-    {
+    ) -> Result<R, Error<E>> {
         if self.config.leader_needs_key() {
-            return self.lead_watched(key, flying, work).map(then);
+            return self.lead_watched(key, id, work).map(then);
         }
         let result = match caught(work) {
             Ok(result) => result,
-            Err(payload) => self.land_panicked(flying, payload),
+            Err(payload) => self.land_panicked(id, payload),
         };
-        match (land_alone(shard, flying.id), result) {
-            // Nobody else wanted it: it goes to the leader as it is.
+        let ended =
+            if L::CARRIES && self.interval.is_some() { Err(shard.lock()) } else { self.end_alone(shard, id.number) };
+        match (ended, result) {
+            // No follower: the leader gets the result as it is.
             (Ok(_key), Ok(value)) => Ok(then(Landing::new(value, Role::Leader, false, false))),
             (Ok(_key), Err(error)) => {
                 self.rare.failed.add(1);
                 Err(Error::Work(error))
             }
-            (Err(guard), Ok(value)) => self.land_followed(flying, guard, Outcome::Value(value)).map(then),
-            (Err(guard), Err(error)) => self.land_followed(flying, guard, Outcome::Failed(error)).map(then),
+            (Err(state), Ok(value)) => self.land_followed(id, state, Ok(value)).map(then),
+            (Err(state), Err(error)) => self.land_followed(id, state, Err(Error::Work(error))).map(then),
         }
     }
 
     #[cold]
     fn land_followed(
         &self,
-        flying: Flying,
-        guard: MutexGuard<'_, Flights<K, V, E>>,
+        id: FlightId,
+        state: MutexGuard<'_, ShardState<K, V, E, L>>,
         outcome: Outcome<V, E>,
     ) -> Result<Landing<V>, Error<E>> {
-        let mut unlinked = self.unlink_locked(flying, guard);
+        let mut unlinked = self.take_out_locked(id, state);
         let detached = unlinked.detached;
         match self.deliver(&mut unlinked, outcome, Trace::default()) {
-            Err(outcome) => outcome.into_result().map(|value| Landing::new(value, Role::Leader, false, detached)),
+            Err(outcome) => outcome.map(|value| Landing::new(value, Role::Leader, false, detached)),
             Ok(()) => unlinked.leaders_share(),
         }
     }
 
     #[cold]
-    fn land_panicked(&self, flying: Flying, payload: Payload) -> ! {
-        let mut unlinked = self.unlink(flying);
-        let _ = self.deliver(&mut unlinked, Outcome::Panicked(describe(&payload)), Trace::default());
+    fn land_panicked(&self, id: FlightId, payload: Payload) -> ! {
+        let mut unlinked = self.take_out(id);
+        let _ = self.deliver(&mut unlinked, Err(self.panicked(&payload)), Trace::default());
         drop(unlinked);
         resume_unwind(payload)
     }
 
-    /// [`lead`](Self::lead), in a group that tells somebody or invalidates another group.
+    /// [`lead`](Self::lead), in a group that has an observer or invalidates another group.
     #[cold]
-    fn lead_watched<Q, F>(&self, key: &Q, flying: Flying, work: F) -> Result<Landing<V>, Error<E>>
-    where
-        K: Borrow<Q>,
-        Q: ToOwned<Owned = K> + ?Sized,
-        F: FnOnce() -> Result<V, E>,
-    {
-        let unfinished = Unfinished::new(self, flying);
-        let key = key.to_owned();
-        let report = self.report_flight(flying.id, &key, None);
-        self.tell_ref(flying.id, &key, EventKind::Led);
-        let began = Instant::now();
-        let result = caught(|| {
-            let _inside = report.enter();
-            work()
-        });
-        let ran = began.elapsed();
-        unfinished.disarm();
-
-        let (outcome, payload) = match result {
-            Ok(Ok(value)) => (Outcome::Value(value), None),
-            Ok(Err(error)) => (Outcome::Failed(error), None),
-            Err(payload) => (Outcome::Panicked(describe(&payload)), Some(payload)),
-        };
-        let watched = self.land_watched(flying, &key, outcome, ran, report);
+    fn lead_watched<Q: Lookup<K> + ?Sized>(
+        &self,
+        key: &Q,
+        id: FlightId,
+        work: impl FnOnce() -> Result<V, E>,
+    ) -> Result<Landing<V>, Error<E>> {
+        let guard = LeadGuard::new(self, id);
+        let key = key.own();
+        let report = self.report_flight(id.number, &key, None);
+        self.tell_ref(id.number, &key, EventKind::Led);
+        guard.disarm();
+        let (watched, payload) = self.run_watched(&key, id, report, work);
         if let Some(payload) = payload {
             drop(watched);
             resume_unwind(payload);
@@ -217,28 +190,28 @@ impl<K, V: Clone, E: Clone, S> Engine<K, V, E, S> {
     /// Lands one of several flights that this call leads; the caller keeps its guard until this returns.
     pub(super) fn land_one_of_many(
         &self,
-        flying: Flying,
+        id: FlightId,
         key: &K,
         outcome: Outcome<V, E>,
         ran: Duration,
         report: FlightReport,
     ) -> Result<Landing<V>, Error<E>> {
         if self.config.leader_needs_key() {
-            return self.land_watched(flying, key, outcome, ran, report).take_share();
+            return self.land_watched(id, key, outcome, ran, report).take_share();
         }
-        self.land_followed(flying, self.shard(flying.hash).lock(), outcome)
+        self.land_followed(id, self.shard(id.hash).lock(), outcome)
     }
 }
 
 /// What [`Engine::land_watched`] leaves to the leader.
-pub(super) struct Watched<K, V, E> {
-    unlinked: Unlinked<K, V, E>,
+pub(super) struct Watched<K, V, E, L: Load> {
+    unlinked: Unlinked<K, V, E, L>,
     undelivered: Option<Outcome<V, E>>,
-    /// A panic of the user's `Hash` or `Eq` in an invalidated group, or of whoever was told.
+    /// A panic of the user's `Hash` or `Eq` in an invalidated group, or of an observer.
     payload: Option<Payload>,
 }
 
-impl<K, V: Clone, E: Clone> Watched<K, V, E> {
+impl<K, V: Clone, E: Clone, L: Load> Watched<K, V, E, L> {
     /// The leader's own result, or the panic that was kept for it.
     fn take_share(self) -> Result<Landing<V>, Error<E>> {
         let Self { unlinked, undelivered, payload } = self;
@@ -247,57 +220,71 @@ impl<K, V: Clone, E: Clone> Watched<K, V, E> {
             resume_unwind(payload);
         }
         match undelivered {
-            Some(outcome) => {
-                outcome.into_result().map(|value| Landing::new(value, Role::Leader, false, unlinked.detached))
-            }
+            Some(outcome) => outcome.map(|value| Landing::new(value, Role::Leader, false, unlinked.detached)),
             None => unlinked.leaders_share(),
         }
     }
 }
 
-impl<K, V, E, S> Engine<K, V, E, S> {
-    /// Lands with everything a watched group asks for: the key's reads are invalidated first, whoever listens is
-    /// told last, and neither can keep the flight from landing.
-    pub(super) fn land_watched(
+impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
+    /// Runs a closure inside its flight's report, and lands the flight. The closure's panic is given back.
+    pub(super) fn run_watched(
         &self,
-        flying: Flying,
+        key: &K,
+        id: FlightId,
+        report: FlightReport,
+        work: impl FnOnce() -> Result<V, E>,
+    ) -> (Watched<K, V, E, L>, Option<Payload>) {
+        let began = Instant::now();
+        let result = caught(|| {
+            // Where others count on what the flight carries, a subscriber's panic does not keep it from being delivered.
+            let _inside = match caught(|| report.enter()) {
+                Ok(inside) => Some(inside),
+                Err(payload) if L::CARRIES => {
+                    drop_quietly(payload);
+                    None
+                }
+                Err(payload) => resume_unwind(payload),
+            };
+            work()
+        });
+        let (outcome, payload) = match result {
+            Ok(result) => (result.map_err(Error::Work), None),
+            Err(payload) => (Err(self.panicked(&payload)), Some(payload)),
+        };
+        (self.land_watched(id, key, outcome, began.elapsed(), report), payload)
+    }
+
+    /// Lands with everything that a watched group asks for. The key's reads are invalidated first, the observer is told
+    /// last, and neither can keep the flight from landing.
+    fn land_watched(
+        &self,
+        id: FlightId,
         key: &K,
         outcome: Outcome<V, E>,
         ran: Duration,
         report: FlightReport,
-    ) -> Watched<K, V, E> {
+    ) -> Watched<K, V, E, L> {
         let mut payload = None;
         for invalidate in &self.config.invalidates {
             payload = payload.or(caught(|| invalidate(key)).err());
         }
-        let ending = outcome.ending();
-        let mut unlinked = self.unlink(flying);
+        let ending = ending(&outcome);
+        let mut unlinked = self.take_out(id);
         let followers = unlinked.flight.as_ref().map_or(0, |flight| flight.followers());
         let undelivered = self.deliver(&mut unlinked, outcome, report.trace()).err();
         let detached = unlinked.detached;
         let reported = caught(|| report.landed(ending, ran, followers, detached));
-        let told = caught(|| self.tell_ref(flying.id, key, EventKind::Landed { ending, ran, followers, detached }));
+        let told = caught(|| self.tell_ref(id.number, key, EventKind::Landed { ending, ran, followers, detached }));
         Watched { unlinked, undelivered, payload: payload.or(reported.err()).or(told.err()) }
     }
 }
 
-impl<K, V: Clone, E: Clone> Unlinked<K, V, E> {
+impl<K, V: Clone, E: Clone, L: Load> Unlinked<K, V, E, L> {
     /// The leader's own copy of what it has published.
     fn leaders_share(&self) -> Result<Landing<V>, Error<E>> {
         let flight = self.flight.as_ref().expect("published into a flight");
         let shared = flight.followers() > 0;
         flight.landed().expect("published").share(Role::Leader, shared)
-    }
-}
-
-impl<V, E> Outcome<V, E> {
-    pub(super) fn ending(&self) -> Ending {
-        match self {
-            Self::Value(_) => Ending::Value,
-            Self::Failed(_) => Ending::Failed,
-            Self::Panicked(_) => Ending::Panicked,
-            Self::Abandoned => Ending::Abandoned,
-            Self::Missing => Ending::Missing,
-        }
     }
 }

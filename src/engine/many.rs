@@ -3,13 +3,12 @@
 //! The order is what keeps two such calls from waiting for each other: board every key, run and land the flights
 //! this call leads, and only then wait for the others'. A call that waits leads nothing any more.
 
-use crate::engine::Engine;
-use crate::engine::board::{Boarded, Boarder};
-use crate::engine::config::{Patience, Rule};
-use crate::engine::flight::Outcome;
-use crate::engine::follow::{Aboard, Ended};
-use crate::engine::land::Unfinished;
-use crate::engine::panics::{caught, describe, resume_unwind};
+use crate::engine::board::{Boarded, Caller};
+use crate::engine::core::Engine;
+use crate::engine::follow::{Ended, WaitGuard};
+use crate::engine::land::LeadGuard;
+use crate::engine::options::{WaitOptions, Which};
+use crate::engine::panics::{caught, resume_unwind};
 use crate::error::Error;
 use crate::landing::{Landing, Role};
 use crate::observer::EventKind;
@@ -29,13 +28,13 @@ struct Boardings<'e, 'k, K, V, E, S> {
 
 struct Led<'e, 'k, K, V, E, S> {
     key: &'k K,
-    unfinished: Unfinished<'e, K, V, E, S>,
+    guard: LeadGuard<'e, K, V, E, S, ()>,
     report: FlightReport,
 }
 
 struct Followed<'e, 'k, K, V, E, S> {
     key: &'k K,
-    aboard: Aboard<'e, K, V, E, S>,
+    guard: WaitGuard<'e, K, V, E, S, ()>,
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
@@ -53,13 +52,10 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
         }
         let Boardings { led, followed } = boardings;
         self.lead_all(led, work, &mut shares);
-        for Followed { key, mut aboard } in followed {
-            let share = match self.await_end(key, &Patience::default(), &mut aboard) {
-                Ended::Landed => aboard.outcome().share(Role::Follower, true),
-                Ended::Deadlock(circle) => Err(Error::Deadlock(circle)),
-                Ended::TimedOut | Ended::Called | Ended::BoardAgain => {
-                    unreachable!("without a deadline, a seat or a take-over")
-                }
+        for Followed { key, mut guard } in followed {
+            let share = match self.await_end(key, &WaitOptions::default(), &mut guard) {
+                Ended::Landed => guard.outcome().share(Role::Follower, true),
+                ended => Err(self.wait_error(ended, &WaitOptions::default())),
             };
             shares.insert(key.clone(), share);
         }
@@ -68,27 +64,22 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
 
     /// Boards one key; what it is refused with, if it is.
     fn board_one<'e, 'k>(&'e self, key: &'k K, boardings: &mut Boardings<'e, 'k, K, V, E, S>) -> Option<Error<E>> {
-        let hash = self.hash(key);
-        let mut boarder = Boarder::blocked(Patience::default());
-        loop {
-            let mut boarded = self.board(hash, key, Rule::Join, &mut boarder);
-            if let Some(expired) = boarder.expired.take() {
-                self.tell_expired(expired, key, &mut boarded);
+        let hash = self.hasher.hash_one(key);
+        let mut caller = Caller::blocked(Which::Current, WaitOptions::default(), None);
+        let boarded = self.board(hash, key, &mut caller);
+        self.tell_expired(key, &mut caller, &boarded);
+        match boarded {
+            Boarded::Lead(id, _) => {
+                let guard = LeadGuard::new(self, id);
+                boardings.led.push(Led { key, guard, report: FlightReport::none() });
+                None
             }
-            match boarded {
-                Boarded::Lead(flying) => {
-                    let unfinished = Unfinished::new(self, flying);
-                    boardings.led.push(Led { key, unfinished, report: FlightReport::none() });
-                    return None;
-                }
-                Boarded::Follow(flight, place) => {
-                    let aboard = Aboard::new(self, hash, flight, place);
-                    boardings.followed.push(Followed { key, aboard });
-                    return None;
-                }
-                Boarded::Expired(_) => {}
-                refused => return Some(self.refused(refused, key)),
+            Boarded::Wait(flight, place, ticket) => {
+                let guard = WaitGuard::new(self, hash, flight, place, ticket);
+                boardings.followed.push(Followed { key, guard });
+                None
             }
+            refused => Some(self.refused(refused, key)),
         }
     }
 
@@ -98,12 +89,12 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
         F: FnOnce(&[K]) -> Result<HashMap<K, V>, E>,
     {
         if led.is_empty() {
-            return; // somebody else does all of it: `work` is dropped unrun
+            return; // other callers read all keys: `work` is dropped unrun
         }
         let missing: Vec<K> = led.iter().map(|one| one.key.clone()).collect();
-        for Led { key, unfinished, report } in &mut led {
-            *report = self.report_flight(unfinished.flying.id, key, None);
-            self.tell(unfinished.flying.id, || key.clone(), EventKind::Led);
+        for Led { key, guard, report } in &mut led {
+            *report = self.report_flight(guard.id.number, key, None);
+            self.tell(guard.id.number, || key.clone(), EventKind::Led);
         }
         let began = Instant::now();
         let result = caught(|| {
@@ -116,16 +107,16 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
             Ok(Err(error)) => (HashMap::new(), Some(error), None),
             Err(payload) => (HashMap::new(), None, Some(payload)),
         };
-        for Led { key, unfinished, report } in led {
+        for Led { key, guard, report } in led {
             // User code first, while the guard still holds: `Hash` and `Eq` here, `E::clone` below.
             let outcome = match (&payload, &failure) {
-                (Some(payload), _) => Outcome::Panicked(describe(payload)),
-                (None, Some(error)) => Outcome::Failed(error.clone()),
-                (None, None) => values.remove(key).map_or(Outcome::Missing, Outcome::Value),
+                (Some(payload), _) => Err(self.panicked(payload)),
+                (None, Some(error)) => Err(Error::Work(error.clone())),
+                (None, None) => values.remove(key).ok_or_else(|| Error::Missing(self.site())),
             };
-            let flying = unfinished.flying;
-            unfinished.disarm();
-            let share = self.land_one_of_many(flying, key, outcome, ran, report);
+            let id = guard.id;
+            guard.disarm();
+            let share = self.land_one_of_many(id, key, outcome, ran, report);
             shares.insert(key.clone(), share);
         }
         if let Some(payload) = payload {

@@ -12,8 +12,8 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 /// Runs `body`, and hands its panic over as a value.
 ///
 /// `AssertUnwindSafe`, because nothing of ours is left half-done by a panic in `body`: the engine calls user code
-/// with no lock held, and the flight it belongs to is landed with the panic. What the closure itself shares with
-/// others is the user's, as with any panic on any thread.
+/// with no lock held, and the flight it belongs to is landed with the panic. What the closure itself shares with other
+/// code is up to the user, as with any panic.
 pub(crate) fn caught<R>(body: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(body))
 }
@@ -30,16 +30,16 @@ pub(crate) fn describe(payload: &Payload) -> Panic {
     }
 }
 
-/// Drops a value of the user's whose panicking `Drop` must not reach the caller it does not concern.
+/// Drops a value of the user's. If its `Drop` panics, the panic ends here, because it does not concern this caller.
 ///
-/// The panic hook has spoken by then; a payload that panics again when it is dropped is leaked.
+/// The panic hook has run by then. A payload that panics again when it is dropped is leaked.
 pub(crate) fn drop_quietly<T>(value: T) {
     if let Err(payload) = caught(move || drop(value)) {
         std::mem::forget(payload);
     }
 }
 
-/// Runs what may panic where nobody is left to hear of it: in a `Drop`, which may be part of another unwinding.
+/// Runs code that may panic in a `Drop`, which may be part of another unwinding: a second panic would abort.
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 pub(crate) fn quietly(body: impl FnOnce()) {
     if let Err(payload) = caught(body) {

@@ -1,4 +1,4 @@
-//! Every error of a group, on request.
+//! Every error of a group, on request; and why a task was given back.
 
 use std::fmt;
 
@@ -60,3 +60,42 @@ impl<E: std::error::Error + 'static> std::error::Error for Errors<E> {
         Some(&self.first)
     }
 }
+
+/// Why [`ErrGroup::try_spawn`](crate::ErrGroup::try_spawn) gave the task back.
+pub enum NotSpawned<F> {
+    /// As many tasks as the limit allows are running.
+    Full(F),
+    /// The group has failed: no further task will be admitted.
+    Failed(F),
+}
+
+impl<F> NotSpawned<F> {
+    /// The task that was given back, to be offered again or run elsewhere.
+    pub fn into_task(self) -> F {
+        match self {
+            Self::Full(task) | Self::Failed(task) => task,
+        }
+    }
+
+    /// Whether the group has failed, so that offering the task again is of no use.
+    pub fn is_failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
+impl<F> fmt::Debug for NotSpawned<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_failed() { "Failed(..)" } else { "Full(..)" })
+    }
+}
+
+impl<F> fmt::Display for NotSpawned<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "as many tasks as the error group's limit allows are running",
+            Self::Failed(_) => "the error group has failed and admits no more tasks",
+        })
+    }
+}
+
+impl<F> std::error::Error for NotSpawned<F> {}

@@ -1,162 +1,151 @@
-//! The workers: they run the batches nobody is blocked on, and forget the keys whose interval is over.
+//! The workers: they lead the flights that no caller is blocked on, and forget the keys whose interval is over.
 //!
-//! There are none until the agenda has something for them, never more than `workers`, and one that has found
-//! nothing to do for [`PATIENCE`] leaves. What keeps the agenda from being forgotten is one rule: *whoever puts
-//! something there calls a worker under the same lock*, and a worker looks at the agenda under that lock before it
-//! sleeps. If the system has no thread to give, the caller is told ([`Shared::staff`]) and does something else.
+//! What is to be done stands on the agenda. A place there is a hint: the worker that takes it looks at the flight again,
+//! and goes on if a caller was quicker. So the agenda has a lock of its own, and a caller never waits for a worker.
+//!
+//! Invariant: as long as the agenda is not empty, a worker is on its way to it, works, or sleeps until its first moment.
+//! A thread that puts something there sends a worker if none sleeps and there may be more. A worker looks at the agenda
+//! after each run. Before it does a run, it sends another worker to the rest.
 
+use crate::engine::deadlock::{EdgeGuard, Ender, thread_number};
+use crate::engine::flight::FlightId;
+use crate::engine::load::Due;
 use crate::engine::panics::drop_quietly;
-use crate::engine::seat::{Seat, Seated};
-use crate::event_group::clock::later;
-use crate::event_group::slots::{Forgotten, Load, Place, State, Wakes};
-use crate::event_group::{Key, Own, Shared, Told};
-use crate::sync::{Arc, Duration, Instant, JoinHandle, per_thread, spawn_named};
-use std::cell::Cell;
-
-/// How long a worker stays with nothing to do: long against what starting a thread costs, short against what a
-/// thread costs that nobody needs.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-
-#[derive(Default)]
-pub(super) struct Crew {
-    pub(super) alive: usize,
-    /// Asleep, the last to fall asleep at the end: it is woken first, so that the others get to leave.
-    idle: Vec<Arc<Seat>>,
-    handles: Vec<(usize, JoinHandle<()>)>,
-    /// The last that left on its own account. Each joins the one before it: at most one thread waits to be joined.
-    left: Option<JoinHandle<()>>,
-}
-
-impl Crew {
-    /// Every idle worker looks again.
-    pub(super) fn call_all(&mut self, wakes: &mut Wakes) {
-        self.idle.drain(..).for_each(|seat| wakes.call(&seat));
-    }
-
-    /// The threads, for joining or for letting go.
-    pub(super) fn dismiss(&mut self) -> Vec<JoinHandle<()>> {
-        self.handles.drain(..).map(|(_, handle)| handle).chain(self.left.take()).collect()
-    }
-}
-
-per_thread! {
-    static ON_A_WORKER: Cell<bool> = Cell::new(false);
-}
-
-/// Whether the calling thread is a worker of any `EventGroup`: it must not wait for workers to end. Were it to wait
-/// for another group's, one of those might be waiting for it in the same way.
-pub(super) fn on_a_worker() -> bool {
-    ON_A_WORKER.try_with(Cell::get).unwrap_or(false)
-}
+use crate::engine::waiter::Waiter;
+use crate::event_group::shared::{Key, Own, Shared, Told};
+use crate::sync::Arc;
 
 impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
-    /// Gets a worker to look at the agenda: an idle one, a new one, or one of those at work when it is done.
-    /// `false`: there is none, and the system has no thread to give.
-    ///
-    /// A thread is started under the lock. It costs some 30 µs, once until the crew has been idle for long; and it
-    /// keeps "is there a worker?" and "there will be one" from ever being two answers.
-    pub(super) fn staff(self: &Arc<Self>, state: &mut State<K, T, V, E>, wakes: &mut Wakes) -> bool {
-        let crew = &mut state.crew;
-        if let Some(seat) = crew.idle.pop() {
-            wakes.call(&seat);
+    /// Whether there is a thread. If there is none, one is started.
+    pub(super) fn is_staffed(self: &Arc<Self>) -> bool {
+        self.crew.alive() > 0 || {
+            self.agenda.lock().serving += 1;
+            self.send_worker()
+        }
+    }
+
+    /// Sends a worker that is counted already. `false`: the system has no thread to give, and nobody serves.
+    fn send_worker(self: &Arc<Self>) -> bool {
+        let shared = self.clone();
+        if self.crew.execute(Box::new(move || shared.serve())).is_ok() {
             return true;
         }
-        if crew.alive < self.config.workers {
-            let number = (1..).find(|number| crew.handles.iter().all(|(taken, _)| taken != number)).expect("endless");
-            let name = format!("{} events {number}", self.config.rules.name.as_deref().unwrap_or("(unnamed)"));
-            let shared = self.clone();
-            if let Ok(handle) = (self.config.hire)(name, Box::new(move || shared.work(number))) {
-                crew.handles.push((number, handle));
-                crew.alive += 1;
+        let mut agenda = self.agenda.lock();
+        agenda.serving -= 1;
+        agenda.serving > 0
+    }
+
+    /// Sends a worker to the flight when it is due. In a process that has no thread to give, the calling thread does it.
+    pub(super) fn place(self: &Arc<Self>, id: FlightId, due: Due) {
+        let at = match due {
+            Due::At(at) => at,
+            Due::Now | Due::Busy(_) => self.engine.now(),
+        };
+        let mut agenda = self.agenda.lock();
+        let earlier = agenda.first().is_none_or(|first| at < first);
+        agenda.insert(id, at);
+        let sleeper = if earlier { agenda.call_sleeper() } else { None };
+        let another = agenda.wants_another(self.workers);
+        drop(agenda);
+        if let Some(sleeper) = sleeper {
+            sleeper.notify();
+        }
+        if another && !self.send_worker() {
+            self.work_off();
+        } else if !self.engine.waits(id) {
+            self.displace(id); // a caller was quicker than this hint, and has found nothing to take back
+        }
+    }
+
+    /// A caller, or a flush, has taken the flight: no worker need come.
+    pub(super) fn displace(&self, id: FlightId) {
+        self.agenda.lock().remove(id);
+    }
+
+    #[cold]
+    fn work_off(self: &Arc<Self>) {
+        loop {
+            let next = self.agenda.lock().pop();
+            let Some(id) = next else { return };
+            self.engine.hurry_one(id); // nobody would come to it when it is due
+            self.attend(id);
+        }
+    }
+
+    fn attend(self: &Arc<Self>, id: FlightId) {
+        if let Some((key, flight)) = self.engine.take_next(id) {
+            self.run_for_others(key, id.hash, flight);
+        }
+    }
+
+    /// A worker's turn: until there is nothing to do, or another one sleeps until there is.
+    fn serve(self: Arc<Self>) {
+        let me = thread_number();
+        self.agenda.lock().threads.push(me);
+        while let Some(id) = self.next() {
+            self.attend(id);
+        }
+        let mut agenda = self.agenda.lock();
+        if let Some(place) = agenda.threads.iter().position(|thread| *thread == me) {
+            agenda.threads.swap_remove(place);
+        }
+        drop(agenda);
+        drop_quietly(self); // the last one to hold the group drops the user's closures
+    }
+
+    fn next(self: &Arc<Self>) -> Option<FlightId> {
+        loop {
+            let mut agenda = self.agenda.lock();
+            let now = self.engine.now();
+            match agenda.first() {
+                Some(due) if due <= now || agenda.closing => {
+                    let id = agenda.pop()?;
+                    let (another, closing) = (agenda.wants_another(self.workers), agenda.closing);
+                    drop(agenda);
+                    if closing {
+                        self.engine.hurry_one(id);
+                    }
+                    if another {
+                        self.send_worker(); // if there is no thread to be had, this one comes to the rest later
+                    }
+                    return Some(id);
+                }
+                Some(due) if agenda.sleeper.is_none() => {
+                    let waiter = Waiter::take();
+                    agenda.sleeper = Some(waiter.clone());
+                    drop(agenda);
+                    self.engine.sleep_until(&waiter, due);
+                    self.agenda.lock().sleeper = None;
+                    waiter.give_back();
+                }
+                _ => {
+                    agenda.serving -= 1;
+                    return None;
+                }
             }
         }
-        crew.alive > 0
     }
 
-    fn work(self: Arc<Self>, number: usize) {
-        ON_A_WORKER.with(|flag| flag.set(true));
-        let seat = Seat::take();
-        while let Some(load) = self.next_load(&seat, number) {
-            self.fly_for_others(load);
-        }
-        seat.put_back();
-        drop_quietly(self); // detached workers outlive the group: the last of them drops the user's closures
-    }
-
-    /// Waits for something to do. `None`: leave.
-    fn next_load(self: &Arc<Self>, seat: &Arc<Seat>, number: usize) -> Option<Load<K, T>> {
-        let mut patience_ends = None;
-        loop {
-            seat.answer();
-            let mut wakes = Wakes::default();
-            let mut guard = self.state.lock();
-            let state = &mut *guard;
-            state.crew.idle.retain(|idle| !Arc::ptr_eq(idle, seat));
-            let now = self.clock.now();
-            let first = state.agenda.first().copied();
-            let until = match first {
-                Some(place) if place.due <= now || state.closing => {
-                    state.agenda.remove(&place);
-                    let found = self.attend(state, place, now);
-                    if !state.agenda.is_empty() {
-                        self.staff(state, &mut wakes); // there is more than this thread can do
-                    }
-                    drop(guard);
-                    wakes.ring();
-                    match found {
-                        Attended::Run(load) => return Some(load),
-                        Attended::Forgotten(slot, key) => drop_quietly((slot, key)),
-                    }
-                    patience_ends = None;
-                    continue;
-                }
-                Some(place) => {
-                    patience_ends = None;
-                    place.due
-                }
-                None => {
-                    let ends = *patience_ends.get_or_insert_with(|| later(now, PATIENCE));
-                    if state.closing || ends <= now {
-                        let crew = &mut state.crew;
-                        crew.alive -= 1;
-                        let mine = crew.handles.iter().position(|(taken, _)| *taken == number);
-                        let mine = mine.map(|at| crew.handles.swap_remove(at).1);
-                        let before = if mine.is_some() { std::mem::replace(&mut crew.left, mine) } else { None };
-                        drop(guard);
-                        if let Some(before) = before {
-                            let _ = before.join(); // it has left: it is at most a few instructions from its end
-                        }
-                        return None;
-                    }
-                    ends
-                }
-            };
-            state.crew.idle.push(seat.clone());
-            drop(guard);
-            let _: Seated = self.clock.wait(seat, until, None);
+    /// No delay, window or interval counts any more.
+    pub(super) fn close_agenda(&self) {
+        let mut agenda = self.agenda.lock();
+        agenda.closing = true;
+        let sleeper = agenda.call_sleeper();
+        drop(agenda);
+        if let Some(sleeper) = sleeper {
+            sleeper.notify();
         }
     }
 
-    fn attend(&self, state: &mut State<K, T, V, E>, place: Place, now: Instant) -> Attended<K, T, V, E> {
-        let slot = state.slots.find_mut(place.hash, |slot| slot.place == Some(place)).expect("in the agenda");
-        slot.place = None;
-        if let Some(batch) = &slot.pending {
-            let flight = batch.flight.clone();
-            return Attended::Run(state.take(place.hash, &flight, None, &self.config.rules, now));
+    /// Waits for the threads to end, except the calling one. The deadlock check sees this wait as any other. If it would
+    /// be a deadlock, because a run waits for this thread, it is skipped, and the threads end by themselves.
+    pub(super) fn join_workers(&self) {
+        self.crew.close();
+        let me = thread_number();
+        let threads = self.agenda.lock().threads.clone();
+        let others = threads.into_iter().filter(|thread| *thread != me).map(Ender::Thread).collect();
+        if let Ok(_edge) = EdgeGuard::begin(&self.engine.node(0, Ender::All(others)), false) {
+            self.crew.join();
         }
-        let key = slot.key.clone();
-        Attended::Forgotten(state.forget(place.hash, &key), key)
     }
 }
-
-/// What a place in the agenda was for.
-enum Attended<K, T, V, E> {
-    Run(Load<K, T>),
-    /// A key that had rested long enough.
-    Forgotten(Option<Forgotten<K, T, V, E>>, Arc<K>),
-}
-
-/// Starts a worker.
-pub(super) type Hire = fn(String, Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>;
-
-pub(super) const HIRE: Hire = |name, body| spawn_named(name, body);

@@ -1,135 +1,281 @@
-//! A run: merge, push, land. On the leader's thread, with no lock held but to land.
+//! An event's way: into the key's next flight, merged there, and pushed by the flight's leader.
 
-use crate::engine::flight::{Flight, Landed, Outcome};
-use crate::engine::panics::{Payload, caught, describe, drop_quietly, resume_unwind};
+use crate::engine::clock::later;
+use crate::engine::deadlock::thread_number;
+use crate::engine::flight::{Flight, FlightId};
+use crate::engine::key::InArc;
+use crate::engine::load::{Bring, Joined};
+use crate::engine::options::WaitOptions;
+use crate::engine::panics::{Payload, caught, drop_quietly, resume_unwind};
 use crate::error::Error;
-use crate::event_group::slots::{Entry, Kept, Load, Wakes};
-use crate::event_group::{Key, Own, Shared, Told};
-use crate::landing::{Landing, Role};
-use crate::report::Trace;
-use crate::sync::{Arc, test_delay};
-use std::collections::VecDeque;
-
-/// A run that has landed, as its leader sees it.
-pub(super) struct Flown<K, V, E> {
-    key: Arc<K>,
-    outcome: Where<V, E>,
-    payload: Option<Payload>,
-    shared: bool,
-}
-
-/// Where the outcome is.
-enum Where<V, E> {
-    /// Nobody waited: it was never published.
-    Here(Outcome<V, E>),
-    Published(Arc<Flight<V, E>>),
-}
+use crate::event_group::events::{Carried, Coming, Events, Neighbours, ROUNDS, Rules};
+use crate::event_group::shared::{Key, Own, Shared, Told};
+use crate::landing::Landing;
+use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
+use crate::sync::{Arc, Duration};
+use std::borrow::Borrow;
+use std::cell::Cell;
+use std::hash::Hash;
 
 impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
-    /// Runs a batch on a thread that none of its callers has, and keeps whatever is left of it to itself.
-    pub(super) fn fly_for_others(self: &Arc<Self>, load: Load<K, T>) {
-        let Flown { key, outcome, payload, .. } = self.fly(load);
-        drop_quietly(payload);
-        drop_quietly(outcome);
-        drop_quietly(key);
-    }
-
-    /// Runs a batch on the thread of one of its callers, and returns that caller's share.
-    pub(super) fn fly_for_one(self: &Arc<Self>, load: Load<K, T>) -> Result<Landing<V>, Error<E>> {
-        let Flown { key, outcome, payload, shared } = self.fly(load);
-        if let Some(payload) = payload {
-            drop_quietly((key, outcome));
-            resume_unwind(payload)
+    pub(super) fn push_event<Q>(
+        &self,
+        key: &Q,
+        event: T,
+        delay: Duration,
+        options: WaitOptions<'_>,
+    ) -> Result<Landing<V>, Error<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        if self.is_closed() {
+            return Err(Error::Closed(self.engine.site()));
         }
-        drop(key);
-        match outcome {
-            Where::Here(outcome) => outcome.into_result().map(|value| Landing::new(value, Role::Leader, shared, false)),
-            Where::Published(flight) => flight.landed().expect("published").share(Role::Leader, shared),
-        }
-    }
-
-    fn fly(self: &Arc<Self>, load: Load<K, T>) -> Flown<K, V, E> {
-        let Load { hash, id, key, entries } = load;
-        let (carried, submitted) = (entries.len(), entries.iter().any(|entry| entry.submitted));
-        let (outcome, payload) = match self.merge_and_push(&key, entries) {
-            Ok(Ok(value)) => (Outcome::Value(value), None),
-            Ok(Err(error)) => (Outcome::Failed(error), None),
-            Err(payload) => (Outcome::Panicked(describe(&payload)), Some(payload)),
-        };
-        let failed = !matches!(outcome, Outcome::Value(_));
-        let outcome = self.land(hash, id, outcome);
-        let followed = matches!(&outcome, Where::Published(flight) if flight.followers() > 0);
-        if failed && submitted {
-            self.report(&key, &outcome);
-        }
-        Flown { key, outcome, payload, shared: carried > 1 || followed }
-    }
-
-    /// The user's closures. A panic ends this run, and what it was carrying is dropped here: outside the unwinding,
-    /// so that an event whose `Drop` panics as well does not abort the process.
-    fn merge_and_push(&self, key: &K, entries: VecDeque<Entry<T>>) -> Result<Result<V, E>, Payload> {
-        let mut events = entries.into_iter().map(|entry| entry.event);
-        let mut merged = events.next().expect("a batch is never empty");
-        let panicked = caught(|| events.by_ref().for_each(|event| (self.merge)(&mut merged, event))).err();
-        if let Some(payload) = panicked {
-            drop_quietly(merged);
-            events.for_each(drop_quietly);
-            return Err(payload);
-        }
-        caught(|| (self.push)(key, merged))
-    }
-
-    /// Takes the run out of the air, finds what waits behind it a keeper, publishes and wakes.
-    fn land(self: &Arc<Self>, hash: u64, id: u64, outcome: Outcome<V, E>) -> Where<V, E> {
-        test_delay();
-        let mut wakes = Wakes::default();
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        let now = self.clock.now();
-        match outcome {
-            Outcome::Failed(_) => state.stats.failed += 1,
-            Outcome::Panicked(_) => state.stats.panicked += 1,
-            _ => {}
-        }
-        let slot = state.flying(hash, id).expect("a run lands once");
-        let key = slot.key.clone();
-        let flight = slot.land();
-        let kept = state.keep(hash, &key, &self.config.rules.timing, now, &mut wakes);
-        let stranded = matches!(kept, Kept::ByCrew) && !self.staff(state, &mut wakes);
-        drop(guard);
-        test_delay();
-        let outcome = match flight {
-            None => Where::Here(outcome),
-            Some(flight) => {
-                flight.publish(Landed { outcome, detached: false, trace: Trace::default() });
-                Where::Published(flight)
-            }
-        };
-        wakes.ring();
-        if let Where::Published(flight) = &outcome {
-            flight.begin_waking();
-        }
-        drop_quietly((kept, key)); // `K::drop` must not keep the outcome from those it belongs to
-        if stranded {
-            self.work_off();
-        }
-        outcome
-    }
-
-    /// Tells of the failure of events that were submitted, and so have no caller to tell.
-    fn report(&self, key: &K, outcome: &Where<V, E>) {
-        let Some(on_failure) = &self.on_failure else { return };
-        let reported = caught(|| {
-            let error = match outcome {
-                Where::Here(outcome) => outcome.share().err(),
-                Where::Published(flight) => flight.landed().and_then(|landed| landed.outcome.share().err()),
+        self.counts.pushed.fetch_add(1, Relaxed);
+        let timing = &self.engine.rules.timing;
+        let holds = !delay.is_zero() || timing.quiet.is_some() || timing.min_interval.is_some();
+        let event = Cell::new(Some(event));
+        let mut brings = Push { event: &event, rules: &self.engine.rules, coming: self.coming(true, delay) };
+        let mut report = Report { key: None, carried: 0, failure: None };
+        let result = caught(|| {
+            let work = |load: Option<(FlightId, Events<T>)>| {
+                let (key, carried) = match load {
+                    // The table's key: to make one may panic, and then nobody would be told of what was submitted.
+                    Some((id, load)) => {
+                        (self.engine.key_in_the_air(id).expect("led by this thread"), load.take_off(&self.engine.rules))
+                    }
+                    None => {
+                        let events = event.take().into_iter().collect();
+                        (Arc::new(key.to_owned()), Carried { count: 1, submitted: false, events })
+                    }
+                };
+                let key = report.key.insert(key).clone();
+                self.run(&key, carried, &mut report)
             };
-            if let Some(error) = &error {
-                on_failure(key, error);
-            }
+            self.engine.carry(&InArc(key), options, holds, &mut brings, work, |landing| landing)
         });
-        if let Err(payload) = reported {
-            drop_quietly(payload); // of the closure, or of `E::clone`: the hook has spoken, and no call is at fault
+        self.tell(&report);
+        drop_quietly(report.key);
+        match result {
+            Err(payload) => resume_unwind(payload),
+            Ok(result) => {
+                let result = result.map_err(|error| self.or_closed(error));
+                self.counts.ended(&result);
+                let alone = report.carried < 2;
+                result.map(|landing| if alone { landing } else { landing.with_shared(true) })
+            }
         }
     }
+
+    pub(super) fn submit_event<Q>(self: &Arc<Self>, key: &Q, event: T, delay: Duration) -> Result<(), Error<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        if self.is_closed() {
+            return Err(Error::Closed(self.engine.site()));
+        }
+        if !self.is_staffed() {
+            return Err(Error::Abandoned(self.engine.site()));
+        }
+        let coming = Coming { weighs: self.weigh.as_ref().map(|weigh| weigh(&event)), ..self.coming(false, delay) };
+        let mut brings = Submit { event: Some(event), rules: &self.engine.rules, coming, neighbours: None };
+        let id = match self.engine.leave(&InArc(key), &mut brings) {
+            Ok(id) => id,
+            Err(error) => {
+                let error = self.or_closed(error);
+                self.counts.overloaded.fetch_add(u64::from(error.is_overloaded()), Relaxed);
+                return Err(error);
+            }
+        };
+        self.counts.submitted.fetch_add(1, Relaxed);
+        if let Some(neighbours) = brings.neighbours {
+            self.merge_arrived(id, neighbours, || Arc::new(key.to_owned()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.engine.rules.closed.load(SeqCst)
+    }
+
+    /// What a call is told that the group did not take.
+    fn or_closed(&self, error: Error<E>) -> Error<E> {
+        match error {
+            Error::Overloaded(site) if self.is_closed() => Error::Closed(site),
+            error => error,
+        }
+    }
+
+    fn coming(&self, owned: bool, delay: Duration) -> Coming {
+        let arrived = self.engine.now();
+        Coming { owned, arrived, wanted: later(arrived, delay), weighs: None }
+    }
+
+    /// Merges what this thread has taken out of the flight. A panic fails the flight, as it would in the run.
+    #[cold]
+    fn merge_arrived(&self, id: FlightId, mut neighbours: Neighbours<T>, own_key: impl Fn() -> Arc<K>) {
+        let rules = &self.engine.rules;
+        for round in 1.. {
+            let weight = neighbours.weight();
+            let merged = self.merge_all(neighbours.events).and_then(|event| {
+                let weighs = caught(|| self.weigh.as_ref().map_or(1, |weigh| weigh(&event)));
+                match weighs {
+                    Ok(weighs) => Ok((event, weighs)),
+                    Err(payload) => {
+                        drop_quietly(event);
+                        Err(payload)
+                    }
+                }
+            });
+            let (taken, error) = match merged {
+                Ok((event, weighs)) => {
+                    let mut event = Some(event);
+                    let settled = self.engine.settle(id, |events| {
+                        let watchers = events.put_back(rules, event.take(), weight, weighs);
+                        let more = if round < ROUNDS { events.take_neighbours(thread_number()) } else { None };
+                        (more, watchers)
+                    });
+                    match settled {
+                        Some((Some(more), _)) => {
+                            neighbours = more;
+                            continue;
+                        }
+                        Some((None, _)) => return,
+                        // `close` has given the rest back; this is what it did not get.
+                        None => {
+                            drop_quietly(event);
+                            (None, Error::Closed(self.engine.site()))
+                        }
+                    }
+                }
+                Err(payload) => {
+                    self.counts.panicked.fetch_add(1, Relaxed);
+                    let error = self.engine.panicked(&payload);
+                    drop_quietly(payload);
+                    (self.engine.fail_next(id, error.clone()), error)
+                }
+            };
+            rules.waiting.fetch_sub(weight, Relaxed);
+            let key = match taken {
+                Some((key, events)) => {
+                    events.take_off(rules).events.into_iter().for_each(drop_quietly);
+                    Some(key)
+                }
+                None => caught(&own_key).map_err(drop_quietly).ok(),
+            };
+            self.tell_failure(key, error);
+            return;
+        }
+    }
+
+    /// Submitted events are lost for which no run can be told.
+    pub(super) fn tell_failure(&self, key: Option<Arc<K>>, error: Error<E>) {
+        self.tell(&Report { key, carried: 0, failure: Some(error) });
+    }
+
+    /// In the order of arrival. After a panic the rest is dropped outside the unwinding, so that an event whose `Drop`
+    /// panics as well does not abort the process.
+    pub(super) fn merge_all(&self, events: impl IntoIterator<Item = T>) -> Result<T, Payload> {
+        let mut events = events.into_iter();
+        let mut merged = events.next().expect("a run carries an event");
+        match caught(|| events.by_ref().for_each(|event| (self.merge)(&mut merged, event))) {
+            Ok(()) => Ok(merged),
+            Err(payload) => {
+                drop_quietly(merged);
+                events.for_each(drop_quietly);
+                Err(payload)
+            }
+        }
+    }
+
+    /// One run, on its leader's thread. Unwinds if a closure of the user's does.
+    fn run(&self, key: &K, carried: Carried<T>, report: &mut Report<K, E>) -> Result<V, E> {
+        let Carried { count, submitted, events } = carried;
+        report.carried = count;
+        self.counts.runs.fetch_add(1, Relaxed);
+        self.counts.carried.fetch_add(count as u64, Relaxed);
+        let outcome = self.merge_all(events).and_then(|merged| caught(|| (self.push)(key, merged)));
+        match outcome {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                self.counts.failed.fetch_add(1, Relaxed);
+                if submitted && self.on_failure.is_some() {
+                    report.failure = caught(|| Error::Work(error.clone())).map_err(drop_quietly).ok();
+                }
+                Err(error)
+            }
+            Err(payload) => {
+                self.counts.panicked.fetch_add(1, Relaxed);
+                report.failure = submitted.then(|| self.engine.panicked(&payload));
+                resume_unwind(payload)
+            }
+        }
+    }
+
+    /// A run on a thread that is none of its callers'.
+    pub(super) fn run_for_others(&self, key: Arc<K>, hash: u64, flight: Arc<Flight<V, E, Events<T>>>) {
+        let mut report = Report { key: Some(key.clone()), carried: 0, failure: None };
+        self.engine
+            .lead_for_others(&key, flight, hash, |load| self.run(&key, load.take_off(&self.engine.rules), &mut report));
+        self.tell(&report);
+        drop_quietly((key, report));
+    }
+
+    /// Calls `on_failure` for events that were submitted, because no caller gets their error. The run's blocked callers
+    /// have been woken.
+    fn tell(&self, report: &Report<K, E>) {
+        if let (Some(on_failure), Some(key), Some(error)) = (&self.on_failure, &report.key, &report.failure) {
+            if let Err(payload) = caught(|| on_failure(key, error)) {
+                drop_quietly(payload);
+            }
+        }
+    }
+}
+
+/// What is known of a run when it has landed.
+struct Report<K, E> {
+    key: Option<Arc<K>>,
+    carried: usize,
+    failure: Option<Error<E>>,
+}
+
+/// The event of a blocked caller.
+struct Push<'a, T> {
+    event: &'a Cell<Option<T>>,
+    rules: &'a Rules,
+    coming: Coming,
+}
+
+impl<T> Bring<Events<T>> for Push<'_, T> {
+    fn join(&mut self, events: &mut Events<T>) -> Joined {
+        let mut event = self.event.take();
+        let joined = events.join(self.rules, &mut event, self.coming);
+        self.event.set(event);
+        joined
+    }
+
+    fn make(&mut self) {}
+}
+
+/// An event that nobody waits for.
+struct Submit<'a, T> {
+    event: Option<T>,
+    rules: &'a Rules,
+    coming: Coming,
+    /// What this thread has to merge.
+    neighbours: Option<Neighbours<T>>,
+}
+
+impl<T> Bring<Events<T>> for Submit<'_, T> {
+    fn join(&mut self, events: &mut Events<T>) -> Joined {
+        let joined = events.join(self.rules, &mut self.event, self.coming);
+        if let Joined::In(_) = joined {
+            self.neighbours = events.take_neighbours(thread_number());
+        }
+        joined
+    }
+
+    fn make(&mut self) {}
 }

@@ -3,11 +3,12 @@
 //! A test waits for the moments its workers and callers sleep until (`sleeping_until`) before it moves the time:
 //! then nobody is awake, and what has not happened will not happen by itself.
 
-use super::clock::manual::Manual;
-use super::crew::{HIRE, Hire, PATIENCE};
 use super::{EventGroup, EventGroupBuilder};
+use crate::engine::clock::manual::Manual;
+use crate::engine::clock::{Clock, Time};
 use crate::error::Error;
 use crate::landing::Role;
+use crate::threads::{HIRE, Hire};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -16,6 +17,9 @@ use std::time::{Duration, Instant};
 
 type Events = EventGroup<String, Vec<u32>, Vec<u32>, &'static str>;
 type Runs = Receiver<(&'static str, Vec<u32>)>;
+
+/// How long idle threads stay here: a test that waits for them to leave must not take long.
+const BRIEF: Duration = Duration::from_millis(50);
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -59,6 +63,12 @@ impl Timed {
         });
     }
 
+    /// Nothing is to be done, now or later, and nobody is about to look.
+    fn at_rest(&self, events: &Events) {
+        eventually("nothing to be left to do", || events.handle.shared.agenda.lock().is_at_rest());
+        assert!(self.clock.sleepers().is_empty());
+    }
+
     fn next(&self) -> (&'static str, Vec<u32>) {
         self.runs.recv_timeout(Duration::from_secs(20)).expect("a run")
     }
@@ -81,8 +91,8 @@ fn logging(sender: Sender<(&'static str, Vec<u32>)>) -> EventGroupBuilder<String
 fn timed(hire: Hire, settle: impl FnOnce(EventsBuilder) -> EventsBuilder) -> (Events, Timed) {
     let (sender, runs) = unbounded();
     let clock = Manual::new();
-    let began = super::clock::Clock::now(&clock);
-    let events = settle(logging(sender).workers(1).for_test(Box::new(clock.clone()), hire)).build();
+    let began = clock.now();
+    let events = settle(logging(sender).workers(1).for_test(Clock::Other(clock.clone()), hire, BRIEF)).build();
     (events, Timed { clock, began, runs })
 }
 type EventsBuilder = EventGroupBuilder<String, Vec<u32>, Vec<u32>, &'static str>;
@@ -100,8 +110,7 @@ fn client_go_a_delayed_event_is_pushed_once_and_in_its_time() {
         timed.none();
         timed.clock.advance(ms(11));
         assert_eq!(timed.next(), ("foo", vec![1]));
-        timed.sleeping_until(&[ms(60) + PATIENCE]);
-        timed.clock.advance(PATIENCE * 2);
+        timed.at_rest(&events);
         eventually("the worker to leave", || format!("{events:?}").contains("workers: 0"));
         timed.none();
     });
@@ -119,9 +128,9 @@ fn client_go_two_delays_are_one_run_at_the_earlier() {
             timed.none();
             timed.clock.advance(ms(60));
             assert_eq!(timed.next(), ("foo", vec![1, 2]));
-            timed.sleeping_until(&[ms(60) + PATIENCE]);
+            timed.at_rest(&events);
             timed.clock.advance(ms(20));
-            timed.sleeping_until(&[ms(60) + PATIENCE]); // past the other delay: nothing stirs
+            timed.at_rest(&events); // past the other delay: nothing stirs
             timed.none();
         }
     });
@@ -136,16 +145,56 @@ fn a_delayed_event_and_one_at_once_never_run_twice() {
         timed.sleeping_until(&[ms(50)]);
         events.submit("foo", vec![2]).unwrap();
         assert_eq!(timed.next(), ("foo", vec![1, 2]));
-        timed.sleeping_until(&[PATIENCE]);
+        timed.at_rest(&events);
 
         events.call("foo").delay(ms(50)).submit(vec![3]).unwrap();
         timed.sleeping_until(&[ms(50)]);
         assert_eq!(events.push("foo", vec![4]).unwrap().value, [3, 4]); // on this very thread
         assert_eq!(timed.next(), ("foo", vec![3, 4]));
         timed.clock.advance(ms(100));
-        timed.sleeping_until(&[ms(100) + PATIENCE]); // it woke at the old moment, and found nothing
+        timed.at_rest(&events); // it woke at the old moment, and found nothing
         timed.none();
         assert_eq!(events.stats().runs, 2);
+    });
+}
+
+/// P14: a flight that a caller took, or that was withdrawn, has no place left on the agenda, though its moment is an
+/// hour away.
+#[test]
+fn p14_the_agenda_keeps_no_place_for_a_flight_that_is_gone() {
+    within(|| {
+        let (events, timed) = timed(HIRE, |builder| builder);
+        let places = || events.handle.shared.agenda.lock().places();
+        let hour = Duration::from_secs(3600);
+        for key in (0..50).map(|n| n.to_string()) {
+            events.call(&*key).delay(hour).submit(vec![1]).unwrap();
+            assert_eq!(places(), 1);
+            assert_eq!(events.push(&*key, vec![2]).unwrap().value, [1, 2]);
+            assert_eq!(places(), 0, "of a flight that a push took");
+            events.call(&*key).delay(hour).submit(vec![3]).unwrap();
+            assert_eq!(events.withdraw(&*key), Some(vec![3]));
+            assert_eq!(places(), 0, "of a flight that was withdrawn");
+        }
+        events.call("key").delay(hour).submit(vec![1]).unwrap();
+        events.flush().unwrap();
+        assert_eq!(places(), 0, "of a flight that a flush took");
+        timed.clock.advance(hour);
+        timed.at_rest(&events);
+        assert!(format!("{events:?}").contains("keys: 0"));
+    });
+}
+
+/// A closed group keeps no key for its interval.
+#[test]
+fn a_closed_group_lets_its_keys_rest_no_longer() {
+    within(|| {
+        let (events, _timed) = timed(HIRE, |builder| builder.min_interval(Duration::from_secs(3600)));
+        events.push("a", vec![1]).unwrap();
+        events.submit("a", vec![2]).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        assert_eq!(events.close(deadline), []);
+        assert_eq!(events.stats().carried, 2);
+        eventually("no key", || format!("{events:?}").contains("keys: 0"));
     });
 }
 
@@ -220,9 +269,8 @@ fn a_key_that_has_rested_is_forgotten_and_the_worker_leaves() {
         assert!(format!("{events:?}").contains("keys: 1, workers: 1"), "{events:?}");
         timed.sleeping_until(&[ms(100)]);
         timed.clock.advance(ms(100));
-        timed.sleeping_until(&[ms(100) + PATIENCE]);
+        timed.at_rest(&events);
         assert!(format!("{events:?}").contains("keys: 0, workers: 1"), "{events:?}");
-        timed.clock.advance(PATIENCE);
         eventually("the worker to leave", || format!("{events:?}").contains("keys: 0, workers: 0"));
         // And comes back.
         events.submit("key", vec![2]).unwrap();
@@ -297,7 +345,7 @@ fn a_withdrawn_event_does_not_hasten_the_others() {
         events.push("key", vec![0]).unwrap();
         timed.next();
         events.call("key").delay(ms(50)).submit(vec![1]).unwrap();
-        assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![2]), Err(Error::TimedOut));
+        assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![2]), Err(Error::timed_out()));
         assert_eq!(events.waiting("key"), 1);
         eventually("the worker to sleep", || timed.clock.sleepers().len() == 1);
         timed.clock.advance(ms(20));
@@ -308,7 +356,7 @@ fn a_withdrawn_event_does_not_hasten_the_others() {
     });
 }
 
-/// A captain that times out hands over: to the next blocked caller, and when there is none, to the crew.
+/// If the caller that was offered the lead times out, the next blocked caller gets it, and if there is none, the crew.
 #[test]
 fn a_captain_that_times_out_hands_over() {
     within(|| {
@@ -317,19 +365,21 @@ fn a_captain_that_times_out_hands_over() {
         thread::scope(|s| {
             events.call("key").delay(hour).submit(vec![1]).unwrap();
             timed.sleeping_until(&[hour]);
-            // The hasty one becomes captain; its own deadline is on the system's clock.
+            // The hasty one is offered the lead. Its own deadline is on the system's clock.
             let hasty = s.spawn(|| events.call("key").delay(hour).timeout(ms(1)).push(vec![2]));
-            assert_eq!(hasty.join().unwrap(), Err(Error::TimedOut));
+            assert_eq!(hasty.join().unwrap(), Err(Error::timed_out()));
             timed.sleeping_until(&[hour]); // the worker again
 
             let patient = s.spawn(|| events.call("key").delay(ms(50)).push(vec![3]).unwrap());
-            eventually("the captain", || timed.clock.sleepers().contains(&(timed.began + ms(50))));
+            eventually("the caller with the lead", || timed.clock.sleepers().contains(&(timed.began + ms(50))));
             let hasty = s.spawn(|| events.call("key").delay(ms(20)).timeout(ms(1)).push(vec![4]));
-            assert_eq!(hasty.join().unwrap(), Err(Error::TimedOut));
-            // The captain may sleep until the moment the other one wanted: it looks, and sleeps again.
-            eventually("the captain", || timed.clock.sleepers().iter().any(|at| *at <= timed.began + ms(50)));
+            assert_eq!(hasty.join().unwrap(), Err(Error::timed_out()));
+            // The caller with the lead may sleep until the moment the other one wanted: it looks, and sleeps again.
+            eventually("the caller with the lead", || {
+                timed.clock.sleepers().iter().any(|at| *at <= timed.began + ms(50))
+            });
             timed.clock.advance(ms(20));
-            eventually("the captain", || timed.clock.sleepers().contains(&(timed.began + ms(50))));
+            eventually("the caller with the lead", || timed.clock.sleepers().contains(&(timed.began + ms(50))));
             timed.none();
             timed.clock.advance(ms(30));
             let landing = patient.join().unwrap();
@@ -380,7 +430,7 @@ fn a_hot_key_goes_to_the_tail() {
             },
         )
         .workers(1)
-        .for_test(Box::new(clock), HIRE)
+        .for_test(Clock::Other(clock), HIRE, BRIEF)
         .build();
         events.submit("hot", 1).unwrap();
         let mut order = vec![runs.recv().unwrap()];
@@ -409,13 +459,13 @@ fn without_threads_submit_says_so_and_push_works() {
     within(|| {
         let (events, timed) =
             timed(|_, _| Err(std::io::Error::from(std::io::ErrorKind::WouldBlock)), |b| b.min_interval(ms(1)));
-        assert_eq!(events.submit("key", vec![1]), Err(Error::Abandoned));
+        assert_eq!(events.submit("key", vec![1]), Err(Error::abandoned()));
         assert!(format!("{events:?}").contains("keys: 0"));
         assert_eq!(events.push("key", vec![2]).unwrap().value, [2]);
-        assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![3]), Err(Error::TimedOut));
+        assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![3]), Err(Error::timed_out()));
         timed.clock.advance(ms(1));
         assert_eq!(events.push("key", vec![4]).unwrap().value, [4]);
-        assert_eq!(events.submit("key", vec![5]), Err(Error::Abandoned));
+        assert_eq!(events.submit("key", vec![5]), Err(Error::abandoned()));
         assert_eq!(timed.runs.len(), 2);
     });
 }
@@ -441,7 +491,7 @@ fn what_was_accepted_is_done_even_when_the_threads_run_out() {
                 Ok(())
             },
         )
-        .for_test(Box::new(clock.clone()), hire)
+        .for_test(Clock::Other(clock.clone()), hire, BRIEF)
         .build();
         thread::scope(|s| {
             let pusher = s.spawn(|| {
@@ -450,8 +500,6 @@ fn what_was_accepted_is_done_even_when_the_threads_run_out() {
             });
             assert_eq!(runs.recv().unwrap().0, 1); // in the air
             events.submit("key", 2).unwrap();
-            eventually("the worker to sleep", || clock.sleepers().len() == 1);
-            clock.advance(PATIENCE);
             eventually("the worker to leave", || format!("{events:?}").contains("workers: 0"));
             drop(go);
             let pusher = pusher.join().unwrap();

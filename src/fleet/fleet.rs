@@ -3,7 +3,7 @@
 use super::address::{Address, Target};
 use super::core::{Config, Core};
 use super::process::PerProcess;
-use super::{FleetError, FleetStats, LeaseBuilder};
+use super::{FleetError, FleetStats};
 use crate::sync::{Arc, Duration};
 use std::fmt;
 
@@ -59,12 +59,6 @@ impl Fleet {
             ping_interval: Duration::from_secs(1),
             demand: true,
         }
-    }
-
-    /// Options of a lease on `name`, before it is acquired. `name` is shared by everybody with the same
-    /// [`prefix`](FleetBuilder::prefix); it never meets a group's keys.
-    pub fn lease(&self, name: &str) -> LeaseBuilder {
-        LeaseBuilder::new(self.clone(), name)
     }
 
     /// What this process has done so far.

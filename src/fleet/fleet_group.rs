@@ -66,7 +66,7 @@ use std::hash::Hash;
 ///     Ok(landing) if landing.role == Role::Leader => println!("we loaded her: {}", landing.value),
 ///     Ok(landing) => println!("somebody in the fleet did: {}", landing.value),
 ///     Err(Error::Work(why)) => println!("nobody could: {why}"),
-///     Err(Error::TimedOut) => println!("somebody is still at it"),
+///     Err(Error::TimedOut(_)) => println!("somebody is still at it"),
 ///     Err(other) => println!("{other}"),
 /// }
 /// # Ok::<(), flight_group::fleet::FleetError>(())

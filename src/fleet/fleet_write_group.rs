@@ -278,7 +278,7 @@ where
     fn see_through<F>(&self, turn: &Turn<V, E>, call: &Ongoing<'_, V, E, F>) -> Option<Result<V, Error<E>>> {
         let local = self.group.inner.local.group();
         let (mine, deadline) = (call.asked, call.deadline);
-        let late = || turn.passed_on().or(Some(Err(Error::TimedOut)));
+        let late = || turn.passed_on().or(Some(Err(Error::timed_out())));
         loop {
             let started = match turn.progress() {
                 Progress::Over => return turn.passed_on(),
@@ -287,11 +287,11 @@ where
             };
             // Follows the run in the air, so that a circle of waits is seen.
             match local::follow(local, self.key, deadline) {
-                Some(Err(Error::TimedOut)) if mine && !started => return None,
-                Some(Err(Error::TimedOut)) => return late(),
+                Some(Err(Error::TimedOut(_))) if mine && !started => return None,
+                Some(Err(Error::TimedOut(_))) => return late(),
                 Some(Err(Error::Deadlock(circle))) => return Some(Err(Error::Deadlock(circle))),
                 // It is aboard already, so a limit of callers is not for it.
-                Some(Err(Error::Overloaded)) => turn.wait(),
+                Some(Err(Error::Overloaded(_))) => turn.wait(),
                 Some(_) => {}
                 None if started => {}
                 None if mine => return None,

@@ -24,6 +24,14 @@ pub struct LeaseBuilder {
     renew: bool,
 }
 
+impl Fleet {
+    /// Options of a lease on `name`, before it is acquired. `name` is shared by everybody with the same
+    /// [`prefix`](crate::fleet::FleetBuilder::prefix); it never meets a group's keys.
+    pub fn lease(&self, name: &str) -> LeaseBuilder {
+        LeaseBuilder::new(self.clone(), name)
+    }
+}
+
 impl LeaseBuilder {
     pub(crate) fn new(fleet: Fleet, name: &str) -> Self {
         let ttl = fleet.config().ttl;

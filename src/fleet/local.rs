@@ -78,10 +78,8 @@ where
 {
     let call = group.call(key);
     let call = if fresh { call.fresh() } else { call };
-    match deadline {
-        Some(deadline) => call.deadline(deadline).run(work),
-        None => call.run(work),
-    }
+    let call = if let Some(deadline) = deadline { call.deadline(deadline) } else { call };
+    call.run(work)
 }
 
 /// Follows the local flight in the air, for `deadline` at most; `None` at once where there is none.
@@ -97,10 +95,8 @@ where
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
 {
     let call = group.call(key);
-    match deadline {
-        Some(deadline) => call.deadline(deadline).wait(),
-        None => call.wait(),
-    }
+    let call = if let Some(deadline) = deadline { call.deadline(deadline) } else { call };
+    call.follow()
 }
 
 /// How long a call waits.
@@ -143,16 +139,12 @@ impl<E> Grounded<E> {
 /// What a call returns that got `error` from the local group. `None`: it boards again, because the leader it followed
 /// had less time than it has. `asked`: it was that leader itself.
 pub(crate) fn reason<E>(error: Error<Grounded<E>>, asked: bool, deadline: Option<Instant>) -> Option<Error<E>> {
-    Some(match error {
-        Error::Work(Grounded::OutOfTime(_)) if !asked && !is_over(deadline) => return None,
-        Error::Work(Grounded::OutOfTime(FleetError::TimedOut)) | Error::TimedOut => Error::TimedOut,
-        Error::Work(Grounded::OutOfTime(error) | Grounded::Fleet(error)) | Error::Fleet(error) => Error::Fleet(error),
-        Error::Work(Grounded::Work(error)) => Error::Work(error),
-        Error::Panicked(panic) => Error::Panicked(panic),
-        Error::Deadlock(circle) => Error::Deadlock(circle),
-        Error::Overloaded => Error::Overloaded,
-        Error::Abandoned => Error::Abandoned,
-        Error::Missing => Error::Missing,
+    Some(match error.split() {
+        Ok(Grounded::OutOfTime(_)) if !asked && !is_over(deadline) => return None,
+        Ok(Grounded::OutOfTime(FleetError::TimedOut)) => Error::timed_out(),
+        Ok(Grounded::OutOfTime(error) | Grounded::Fleet(error)) => Error::Fleet(error),
+        Ok(Grounded::Work(error)) => Error::Work(error),
+        Err(other) => other,
     })
 }
 

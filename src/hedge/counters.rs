@@ -6,7 +6,7 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct HedgeStats {
-    /// Calls of `run` and `run_under` with valid settings.
+    /// Calls of `run` and `run_under`.
     pub calls: u64,
     /// Attempts beyond each call's first.
     pub extra_attempts: u64,
@@ -25,8 +25,9 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn called(&self) {
-        self.calls.fetch_add(1, Relaxed);
+    /// The call's number.
+    pub(super) fn called(&self) -> u64 {
+        self.calls.fetch_add(1, Relaxed) + 1
     }
 
     pub(super) fn attempted(&self, index: usize) {

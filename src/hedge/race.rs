@@ -5,16 +5,28 @@
 //! whatever arrives is dropped by the thread that brings it, so that neither a slow nor a panicking `Drop` of a
 //! loser's can reach the caller. A job counts as running from before it is handed over until it has reported or
 //! was dropped unrun, so "nothing runs" is exact.
+//!
+//! The call's node ends when *any* of its attempts does. An attempt is a member of it, as the thread that makes it,
+//! as long as it runs; before and after, as nobody, until the caller has looked: an attempt that has just ended is
+//! about to wake the caller, and is no reason to take the others for its only hope.
 
-use super::job::{Job, Work};
-use super::{Attempt, HedgeError, budget::Budget, counters::Counters, latency::Latency};
 use crate::cancel::{CancelToken, Wake};
+use crate::engine::deadlock::{EdgeGuard, Ender, NOBODY, Node, runner};
 use crate::engine::panics::{caught, describe, drop_quietly};
 use crate::error::Error;
+use crate::hedge::attempt::Attempt;
+use crate::hedge::budget::Budget;
+use crate::hedge::counters::Counters;
+use crate::hedge::error::HedgeError;
+use crate::hedge::job::{Job, Work};
+use crate::hedge::latency::Latency;
+use crate::site::Kind;
 use crate::sync::{self, Arc, Condvar, Duration, Instant, Mutex};
 
 /// What a call may do, and where it counts it.
 pub(super) struct Plan<'a> {
+    /// The call's number, for reports.
+    pub(super) call: u64,
     pub(super) max: usize,
     /// How many start at once, unasked.
     pub(super) at_once: usize,
@@ -32,6 +44,7 @@ struct Race<T, E> {
     changed: Condvar,
     began: Instant,
     latency: Option<Arc<Latency>>,
+    node: Arc<Node>,
 }
 
 struct State<T, E> {
@@ -84,12 +97,11 @@ where
         changed: Condvar::new(),
         began: Instant::now(),
         latency: plan.latency.cloned(),
+        node: Node::new(plan.call, Kind::Hedge, None, Ender::Any(Vec::new())),
     });
     let work = Arc::new(work);
     let caller = Caller { race: &race, plan };
-    if let Some(parent) = plan.parent {
-        parent.wake_on_cancel(&race);
-    }
+    let _wakes = plan.parent.map(|parent| parent.on_cancel(race.clone()));
 
     let mut timer = Timer { deadline: None, elapsed: false };
     loop {
@@ -172,6 +184,15 @@ impl<T, E> Caller<'_, T, E> {
             }
             let more = state.tokens.len() < self.plan.max || !state.refused.is_empty();
             let deadline = if more { timer.deadline } else { None };
+            // With another attempt to come this wait ends by itself. Without one, or where that was denied just now,
+            // it depends on those that run.
+            let _edge = if deadline.is_none() || due {
+                let members = state.running;
+                self.race.node.change(|attempts| forget_ended(attempts, members));
+                Some(EdgeGuard::begin(&self.race.node, deadline.is_some()).map_err(HedgeError::Deadlock)?)
+            } else {
+                None
+            };
             timer.elapsed = sync::wait_until(&self.race.changed, &mut state, deadline);
         }
     }
@@ -188,7 +209,7 @@ impl<T, E> Caller<'_, T, E> {
             let attempt = Attempt { index, token: state.tokens[index].clone() };
             // Where nothing else runs nothing else can bring a reply.
             let step = if state.running == 0 { Step::RunHere(attempt) } else { Step::Restart(attempt) };
-            state.running += 1;
+            self.count(state);
             return Some(step);
         }
         if made >= self.plan.max {
@@ -205,9 +226,14 @@ impl<T, E> Caller<'_, T, E> {
         let index = state.tokens.len();
         let token = self.plan.parent.map_or_else(CancelToken::new, CancelToken::child);
         state.tokens.push(token.clone());
-        state.running += 1;
+        self.count(state);
         self.plan.counters.attempted(index);
         Step::Start(Attempt { index, token })
+    }
+
+    fn count(&self, state: &mut State<T, E>) {
+        state.running += 1;
+        self.race.node.change(|attempts| attempts.push(Ender::Thread(NOBODY)));
     }
 }
 
@@ -304,6 +330,7 @@ where
             race.refused(index);
             return drop_quietly((race, attempt, work));
         }
+        race.node.change(|attempts| replace(attempts, NOBODY, runner()));
         let outcome = match caught(|| work(attempt)) {
             Ok(outcome) => outcome.map_err(Error::Work),
             Err(payload) => {
@@ -312,6 +339,7 @@ where
                 Err(Error::Panicked(panic))
             }
         };
+        race.node.change(|attempts| replace(attempts, runner(), NOBODY));
         race.ended(index, outcome);
         // Perhaps the last handles: what they drop is the user's.
         drop_quietly((race, work));
@@ -322,6 +350,23 @@ where
         race.refused(attempt.index);
         drop_quietly((race, attempt, work));
     }
+}
+
+fn replace(attempts: &mut [Ender], before: u64, after: u64) {
+    let is = |attempt: &&mut Ender| matches!(attempt, Ender::Thread(runner) if *runner == before);
+    if let Some(attempt) = attempts.iter_mut().find(is) {
+        *attempt = Ender::Thread(after);
+    }
+}
+
+/// Leaves so many: those that run, or have yet to begin.
+fn forget_ended(attempts: &mut Vec<Ender>, running: usize) {
+    let mut ended = attempts.len() - running;
+    attempts.retain(|attempt| {
+        let stays = ended == 0 || !matches!(attempt, Ender::Thread(NOBODY));
+        ended -= usize::from(!stays);
+        stays
+    });
 }
 
 fn take_first(indices: &mut Vec<usize>) -> Option<usize> {

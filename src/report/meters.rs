@@ -2,6 +2,7 @@
 
 use crate::engine::panics::quietly;
 use crate::observer::{Ending, EventKind};
+use crate::site::Kind;
 use crate::sync::{Arc, Duration, Instant};
 use metrics::{
     Counter, Gauge, Histogram, SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram,
@@ -15,6 +16,7 @@ pub(super) struct Meters {
     joined: Counter,
     landed: [Counter; ENDINGS.len()],
     timed_out: Counter,
+    cancelled: Counter,
     deadlocked: Counter,
     overloaded: Counter,
     forgotten: Counter,
@@ -30,7 +32,8 @@ pub(super) struct Meters {
 const ENDINGS: [Ending; 5] = [Ending::Value, Ending::Failed, Ending::Panicked, Ending::Abandoned, Ending::Missing];
 
 impl Meters {
-    pub(super) fn new(group: Option<&Arc<str>>) -> Self {
+    pub(super) fn new(kind: Kind, group: Option<&Arc<str>>) -> Self {
+        let kind = kind.as_str();
         let group: SharedString = match group {
             Some(group) => SharedString::from(String::from(&**group)),
             None => SharedString::const_str("unnamed"),
@@ -38,31 +41,32 @@ impl Meters {
         macro_rules! count {
             ($name:literal, $description:literal) => {{
                 describe_counter!($name, Unit::Count, $description);
-                counter!($name, "group" => group.clone())
+                counter!($name, "group" => group.clone(), "kind" => kind)
             }};
         }
         describe_counter!("flight_group_landed_total", Unit::Count, "flights that ended, by outcome");
         describe_gauge!("flight_group_in_flight", Unit::Count, "flights that have a leader and have not landed");
-        describe_gauge!("flight_group_waiting", Unit::Count, "calls blocked on somebody else's flight");
+        describe_gauge!("flight_group_waiting", Unit::Count, "calls blocked on another caller's flight");
         describe_histogram!("flight_group_run_seconds", Unit::Seconds, "how long a flight's closure ran");
         describe_histogram!("flight_group_wait_seconds", Unit::Seconds, "how long a call was blocked");
         let meters = Self {
             led: count!("flight_group_led_total", "flights that began"),
-            joined: count!("flight_group_joined_total", "calls that took somebody else's flight, receivers included"),
+            joined: count!("flight_group_joined_total", "calls that took another caller's flight, receivers included"),
             landed: ENDINGS.map(
-                |ending| counter!("flight_group_landed_total", "group" => group.clone(), "outcome" => ending.as_str()),
+                |ending| counter!("flight_group_landed_total", "group" => group.clone(), "kind" => kind, "outcome" => ending.as_str()),
             ),
             timed_out: count!("flight_group_timed_out_total", "calls that ran out of time"),
+            cancelled: count!("flight_group_cancelled_total", "waits that ended because their token was cancelled"),
             deadlocked: count!("flight_group_deadlocked_total", "calls refused: they would have waited for themselves"),
             overloaded: count!("flight_group_overloaded_total", "calls refused: too many waited already"),
             forgotten: count!("flight_group_forgotten_total", "flights detached by forget or by a write"),
             expired: count!("flight_group_expired_total", "flights detached because they were older than max_age"),
             taken_over: count!("flight_group_taken_over_total", "flights detached by a caller that waited too long"),
             superseded: count!("flight_group_superseded_total", "closures dropped unrun because a newer one ran"),
-            in_flight: gauge!("flight_group_in_flight", "group" => group.clone()),
-            waiting: gauge!("flight_group_waiting", "group" => group.clone()),
-            run: histogram!("flight_group_run_seconds", "group" => group.clone()),
-            wait: histogram!("flight_group_wait_seconds", "group" => group.clone()),
+            in_flight: gauge!("flight_group_in_flight", "group" => group.clone(), "kind" => kind),
+            waiting: gauge!("flight_group_waiting", "group" => group.clone(), "kind" => kind),
+            run: histogram!("flight_group_run_seconds", "group" => group.clone(), "kind" => kind),
+            wait: histogram!("flight_group_wait_seconds", "group" => group.clone(), "kind" => kind),
         };
         // A gauge nobody has touched is not reported by every recorder.
         meters.in_flight.increment(0.0);
@@ -74,6 +78,7 @@ impl Meters {
         match kind {
             EventKind::Joined => self.joined.increment(1),
             EventKind::TimedOut { .. } => self.timed_out.increment(1),
+            EventKind::Cancelled { .. } => self.cancelled.increment(1),
             EventKind::Deadlock => self.deadlocked.increment(1),
             EventKind::Overloaded => self.overloaded.increment(1),
             EventKind::Forgotten => self.forgotten.increment(1),

@@ -2,7 +2,7 @@
 
 use crate::engine::panics::quietly;
 use crate::observer::{Ending, EventKind};
-use crate::report::WaitEnd;
+use crate::report::wait_end::WaitEnd;
 use crate::sync::{Arc, Duration, Mutex};
 use std::collections::HashMap;
 use tracing::field::Empty;
@@ -53,6 +53,7 @@ impl Spans {
         }
         match *kind {
             EventKind::TimedOut { waited } => tell!(WARN, "timed out", waited_us = micros(waited)),
+            EventKind::Cancelled { waited } => tell!(DEBUG, "cancelled", waited_us = micros(waited)),
             EventKind::Overloaded => tell!(WARN, "overloaded"),
             EventKind::Expired => tell!(WARN, "expired"),
             EventKind::TakenOver => tell!(WARN, "taken over"),
@@ -203,6 +204,7 @@ impl<'a> WaitSpan<'a> {
                 WaitEnd::Landed(ending, _) => ending.as_str(),
                 WaitEnd::Led => "led",
                 WaitEnd::TimedOut => "timed_out",
+                WaitEnd::Cancelled => "cancelled",
                 WaitEnd::Deadlock(_) => "deadlock",
                 WaitEnd::BoardsAgain => "boards_again",
             },

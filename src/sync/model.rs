@@ -3,88 +3,19 @@
 //! Both checkers follow std's shape (guards move through `wait`, locks can be poisoned); the wrappers below give
 //! them parking_lot's, which the crate is written against.
 
-use super::Instant;
-use std::ops::{Deref, DerefMut};
-use std::sync::PoisonError;
-
 #[cfg(flight_group_loom)]
 use loom as checker;
 #[cfg(flight_group_shuttle)]
 use shuttle as checker;
 
 pub(crate) use checker::sync::atomic;
-pub(crate) use checker::thread::{JoinHandle, Thread, ThreadId};
+pub(crate) use checker::thread::{JoinHandle, Thread, yield_now};
 pub(crate) use checker::thread_local as checker_thread_local;
 
-/// parking_lot's `Mutex`: no poisoning.
-#[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(checker::sync::Mutex<T>);
-
-impl<T> Mutex<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(checker::sync::Mutex::new(value))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard { mutex: self, held: Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)) }
-    }
-}
-
-/// Holds the checker's guard, and nothing while its owner sleeps.
-pub(crate) struct MutexGuard<'a, T> {
-    mutex: &'a Mutex<T>,
-    held: Option<checker::sync::MutexGuard<'a, T>>,
-}
-
-const HELD: &str = "the lock is held whenever its owner runs";
-
-impl<T> Deref for MutexGuard<'_, T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        self.held.as_ref().expect(HELD)
-    }
-}
-
-impl<T> DerefMut for MutexGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.held.as_mut().expect(HELD)
-    }
-}
-
-/// See the real build's.
-pub(crate) struct Monitor<T> {
-    state: Mutex<T>,
-    bell: Condvar,
-}
-
-impl<T> Monitor<T> {
-    pub(crate) fn new(state: T) -> Self {
-        Self { state: Mutex::new(state), bell: Condvar::new() }
-    }
-
-    pub(crate) fn lock(&self) -> MonitorGuard<'_, T> {
-        self.state.lock()
-    }
-
-    pub(crate) fn wait<'a>(
-        &'a self,
-        mut guard: MonitorGuard<'a, T>,
-        deadline: Option<Instant>,
-    ) -> (MonitorGuard<'a, T>, bool) {
-        let timed_out = wait_until(&self.bell, &mut guard, deadline);
-        (guard, timed_out)
-    }
-
-    pub(crate) fn notify_one(&self) {
-        self.bell.notify_one();
-    }
-
-    pub(crate) fn notify_all(&self) {
-        self.bell.notify_all();
-    }
-}
-
-pub(crate) use MutexGuard as MonitorGuard;
+mod monitor;
+mod mutex;
+pub(crate) use monitor::Monitor;
+pub(crate) use mutex::{Mutex, MutexGuard, MutexGuard as MonitorGuard};
 
 #[cfg(flight_group_loom)]
 mod loom_condvar;

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 pub(crate) use once_cell::sync::Lazy;
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 pub(crate) use std::sync::atomic;
-pub(crate) use std::thread::{JoinHandle, Thread, ThreadId};
+pub(crate) use std::thread::{JoinHandle, Thread, yield_now};
 
 /// Sleeps on `condvar` until it is notified (`false`) or `deadline` has passed (`true`). Without a deadline
 /// it sleeps until notified. May return early with `false`, as every condvar: call it in a loop.

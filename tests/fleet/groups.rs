@@ -389,14 +389,14 @@ fn a_deadline_is_the_callers_own() {
                 });
                 if asked > 0 {
                     let patient = s.spawn(|| second.call(&1).timeout(LONG).run(|| Ok("not run".into())));
-                    assert_eq!(impatient.join().unwrap(), Err(Error::TimedOut));
+                    assert_eq!(impatient.join().unwrap(), Err(Error::timed_out()));
                     // The patient one, whose leader has left, asks for itself.
                     until("the patient one has asked", || two.registered() > asked);
                     land.send(()).unwrap();
                     assert_eq!(patient.join().unwrap().unwrap().value, "late");
                     break;
                 }
-                assert_eq!(impatient.join().unwrap(), Err(Error::TimedOut));
+                assert_eq!(impatient.join().unwrap(), Err(Error::timed_out()));
             }
             assert!(asked > 0);
             assert_eq!(leader.join().unwrap(), Ok("late".into()));
@@ -427,7 +427,7 @@ fn flights_followers_and_limits_are_those_of_this_process() {
             start.recv_timeout(LONG).unwrap();
             let follower = s.spawn(|| first.try_work(&1, || Ok("not run".into())));
             until("one follows", || first.followers(&1) == 1);
-            assert_eq!(first.try_work(&1, || Ok("not run".into())), Err(Error::Overloaded));
+            assert_eq!(first.try_work(&1, || Ok("not run".into())), Err(Error::overloaded()));
             let flights = first.flights();
             assert_eq!((flights.len(), flights[0].key, flights[0].followers), (1, 1, 1));
             assert!(flights[0].age.is_some());

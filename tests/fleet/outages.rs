@@ -98,10 +98,10 @@ fn a_server_that_stops_answering_holds_no_call_past_its_deadline() {
             for _ in 0..3 {
                 assert_eq!(group.call(&2).timeout(soon).run(|| Ok(2)).unwrap().value, 2);
                 assert_eq!(fleet.lease("l").acquire_timeout(soon).unwrap_err(), FleetError::TimedOut);
-                assert_eq!(writes.call(&1).timeout(soon).run(|_| Ok(0)), Err(Error::TimedOut));
+                assert_eq!(writes.call(&1).timeout(soon).run(|_| Ok(0)), Err(Error::timed_out()));
             }
             // Who follows a caller of its process that has more time waits for that, and not for the server.
-            assert_eq!(group.call(&1).timeout(soon).run(|| Ok(2)), Err(Error::TimedOut));
+            assert_eq!(group.call(&1).timeout(soon).run(|| Ok(2)), Err(Error::timed_out()));
             assert!(!patient_is_back.load(Ordering::SeqCst), "nobody could have answered it");
             server.signal(Signal::CONT);
             assert_eq!(patient.join().unwrap(), Ok(3));

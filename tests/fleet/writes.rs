@@ -207,7 +207,7 @@ fn deadlines_that_pass_at_any_moment_leave_nothing_behind() {
                                     assert_eq!(by, place, "a run of this process");
                                     returned.fetch_add(1, Ordering::SeqCst);
                                 }
-                                Err(error) => assert_eq!(error, Error::TimedOut),
+                                Err(error) => assert_eq!(error, Error::timed_out()),
                             }
                         }
                     });
@@ -248,7 +248,7 @@ fn a_write_group_has_options_and_tells_what_is_in_the_air() {
             let flights = writes.flights();
             assert_eq!((writes.in_flight(), flights.len(), flights[0].key), (1, 1, 1));
             let crowded = std::thread::scope(|s| s.spawn(|| writes.try_write(&1, |_| Ok(0))).join().unwrap());
-            assert_eq!(crowded, Err(Error::Overloaded));
+            assert_eq!(crowded, Err(Error::overloaded()));
             Ok(lease.fence())
         });
         assert!(landing.is_ok());
@@ -264,7 +264,7 @@ fn a_deadline_a_panic_and_a_lost_lease() {
         let (first, second): (Writes, Writes) = (one.write_group("w"), other.write_group("w"));
         let landing = first.call(&1).run(|lease| {
             let late = second.call(&1).timeout(Duration::from_millis(50)).run(|_| Ok(0));
-            assert_eq!(late, Err(Error::TimedOut));
+            assert_eq!(late, Err(Error::timed_out()));
             let _: () = server.raw().del("{flight:w:w:1}:f").unwrap();
             assert_eq!(second.try_write(&1, |newer| Ok(newer.fence())).unwrap().min(lease.fence()), lease.fence());
             Ok(lease.fence())

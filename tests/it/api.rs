@@ -1,22 +1,22 @@
 //! The face: auto traits and `Debug` of every public type, builders, keys, statics, errors, landings. Whoever
 //! changes one of these changes what users' programs compile with.
 
-use crate::support::{AGES, Held, finish, line_up, within};
+use crate::support::{Held, finish, line_up, within};
 use flight_group::{
-    Call, Deadlock, Ending, Error, Event, EventKind, FlightInfo, Group, GroupBuilder, Hop, Job, Landing, Panic, Role,
-    Stats, TimedCall, TimedWriteCall, WriteCall, WriteGroup, WriteGroupBuilder,
+    BatchCall, Call, Cancelled, Deadlock, Ending, Error, Event, EventCall, EventKind, FlightInfo, Group, GroupBuilder,
+    Hop, Job, Kind, Landing, Panic, Role, Site, Stats, WriteCall, WriteGroup, WriteGroupBuilder,
 };
 use once_cell::sync::Lazy;
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::error::Error as StdError;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, RandomState};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 fn all_auto_traits<T: Send + Sync + UnwindSafe + RefUnwindSafe + Unpin>() {}
 fn send_and_sync<T: Send + Sync>() {}
@@ -54,6 +54,9 @@ fn p12_auto_traits_of_every_public_type() {
         all_auto_traits::<Panic>();
         all_auto_traits::<Deadlock>();
         all_auto_traits::<Hop>();
+        all_auto_traits::<Cancelled>();
+        all_auto_traits::<Site>();
+        all_auto_traits::<Kind>();
         all_auto_traits::<Stats>();
         all_auto_traits::<FlightInfo<String>>();
         all_auto_traits::<Event<'_, String>>();
@@ -62,9 +65,7 @@ fn p12_auto_traits_of_every_public_type() {
         send_and_sync::<GroupBuilder<String, u8, u8>>();
         send_and_sync::<WriteGroupBuilder<String, u8, u8>>();
         all_auto_traits::<Call<'_, String, u8, u8, RandomState, str>>();
-        all_auto_traits::<TimedCall<'_, String, u8, u8, RandomState, str>>();
         all_auto_traits::<WriteCall<'_, String, u8, u8, RandomState, str>>();
-        all_auto_traits::<TimedWriteCall<'_, String, u8, u8, RandomState, str>>();
         assert!(holds!(Job: Send), "a job goes to a pool's worker");
 
         // A group panics nothing into disorder, whatever its types are.
@@ -90,7 +91,7 @@ fn p12_a_group_is_shared_only_if_its_types_may_be() {
     });
 }
 
-/// `Clone` where it is needed, and only there: a call is made once.
+/// `Clone` where it is needed, and only there.
 #[test]
 fn p12_what_can_be_cloned_and_compared() {
     within(|| {
@@ -98,9 +99,12 @@ fn p12_what_can_be_cloned_and_compared() {
         assert!(holds!(WriteGroup<Local, Local, Local>: Clone));
         assert!(holds!(Error<u8>: Clone) && holds!(Landing<u8>: Clone) && holds!(Stats: Copy) && holds!(Role: Copy));
         assert!(holds!(Error<u8>: Eq) && holds!(Landing<u8>: Eq) && holds!(Role: Hash) && holds!(Ending: Hash));
+        assert!(holds!(Site: Eq) && holds!(Kind: Hash) && holds!(Kind: Copy) && holds!(Cancelled: Eq));
         assert!(holds!(Deadlock: Eq) && holds!(Panic: Eq) && holds!(FlightInfo<u8>: Eq) && holds!(EventKind: Eq));
-        assert!(!holds!(Call<'static, u8, u8, u8, RandomState, u8>: Clone));
-        assert!(!holds!(TimedCall<'static, u8, u8, u8, RandomState, u8>: Clone));
+        assert!(holds!(Call<'static, Local, Local, Local, RandomState, Local>: Copy), "options can be used again");
+        assert!(holds!(WriteCall<'static, Local, Local, Local, RandomState, Local>: Copy));
+        assert!(holds!(EventCall<'static, Local, Local, Local, Local, Local>: Copy));
+        assert!(holds!(BatchCall<'static, Local, Local, Local, Local>: Copy));
         assert!(!holds!(Job: Clone));
         assert!(holds!(Group<u8, u8>: Default) && holds!(WriteGroup<u8>: Default) && holds!(Stats: Default));
     });
@@ -120,12 +124,10 @@ fn p12_every_public_type_has_a_debug() {
         assert_eq!(format!("{group:?}"), "Group { name: Some(\"users\"), in_flight: 0, .. }");
         assert_eq!(format!("{writes:?}"), "WriteGroup { name: Some(\"saves\"), in_flight: 0, .. }");
         assert_eq!(format!("{:?}", Group::<u8, u8>::new()), "Group { name: None, in_flight: 0, .. }");
-        assert_eq!(format!("{:?}", group.call("ann").fresh()), "Call { key: \"ann\", fresh: true, .. }");
-        let timed = format!("{:?}", group.call("ann").timeout(AGES));
-        assert!(timed.starts_with("TimedCall { call: Call { key: \"ann\", fresh: false, .. }"), "{timed}");
-        assert_eq!(format!("{:?}", writes.call("ann")), "WriteCall { key: \"ann\", .. }");
-        let timed = format!("{:?}", writes.call("ann").timeout(AGES));
-        assert!(timed.starts_with("TimedWriteCall { call: WriteCall { key: \"ann\", .. }"), "{timed}");
+        let shown = format!("{:?}", group.call("ann").fresh().timeout(Duration::from_secs(5)));
+        assert!(shown.starts_with("Call { key: \"ann\", fresh: true, options: ") && shown.contains("5s"), "{shown}");
+        let shown = format!("{:?}", writes.call("ann").timeout(Duration::from_secs(5)));
+        assert!(shown.starts_with("WriteCall { key: \"ann\", options: ") && shown.contains("5s"), "{shown}");
         let builder: GroupBuilder<String, u8, u8> = Group::builder().name("users");
         assert_eq!(format!("{builder:?}"), "GroupBuilder { name: Some(\"users\"), .. }");
         let builder: WriteGroupBuilder<String, u8, u8> = WriteGroup::builder();
@@ -137,7 +139,7 @@ fn p12_every_public_type_has_a_debug() {
         });
         let (jobs, queue) = crossbeam_channel::unbounded::<Job>();
         let spawning: Group<u8, u8> = Group::builder().executor(move |job| jobs.send(job).unwrap()).build();
-        let receiver = spawning.call(&1).spawn(|| Ok(1));
+        let receiver = spawning.spawn(&1, || Ok(1));
         let job = queue.recv().unwrap();
         assert_eq!(format!("{job:?}"), "Job { .. }");
         job.run();
@@ -178,14 +180,14 @@ fn keys_are_called_borrowed() {
         assert_eq!(group.work("ann", || 1), 1);
         assert_eq!(group.work(&"ann".to_owned(), || 2), 2);
         assert_eq!((group.followers("ann"), group.forget("ann")), (0, false));
-        assert!(group.call("ann").wait().is_none());
+        assert!(group.call("ann").follow().is_none());
         let group: Group<Vec<u8>, u8> = Group::new();
         assert_eq!(group.work(&[1u8, 2][..], || 1), 1);
         let group: Group<std::path::PathBuf, u8> = Group::new();
         assert_eq!(group.work(std::path::Path::new("/etc"), || 1), 1);
         let group: WriteGroup<String, u8> = WriteGroup::new();
         assert_eq!(group.write("ann", || 1), 1);
-        assert_eq!((group.followers("ann"), group.call("ann").wait()), (0, None));
+        assert_eq!((group.followers("ann"), group.call("ann").flush()), (0, None));
         // Looking asks for less than calling: no `ToOwned` back to the key.
         let group: Group<Owner, u8> = Group::new();
         assert_eq!(group.followers(&UserId(1)), 0);
@@ -253,7 +255,7 @@ fn groups_hash_with_the_hasher_they_are_given() {
         let group: Group<u8, u8, Infallible, _> = Group::with_hasher(counting.clone());
         assert_eq!(group.work(&1, || 1), 1);
         assert_eq!(counting.0.load(SeqCst), 1, "a lone call hashes its key once: not again to grow or to land");
-        assert_eq!(group.call(&1).wait(), None);
+        assert_eq!(group.call(&1).follow(), None);
         assert_eq!((group.followers(&1), group.forget(&1), counting.0.load(SeqCst)), (0, false, 4));
         let group: WriteGroup<u8, u8, Infallible, _> = WriteGroup::with_hasher(counting.clone());
         assert_eq!((group.write(&1, || 1), counting.0.load(SeqCst)), (1, 5));
@@ -317,77 +319,5 @@ fn landings_tell_role_and_circumstances() {
         assert_eq!(landing.clone(), landing);
         assert_eq!(landing.value, "value");
         assert_eq!(landing.into_value(), "value");
-    });
-}
-
-/// A value of an error type, one for each case.
-fn every_error() -> Vec<Error<std::num::ParseIntError>> {
-    let work = "x".parse::<u8>().unwrap_err();
-    let group: Group<u8, u8, std::num::ParseIntError> = Group::new();
-    let deadlock = Cell::new(None);
-    let _ = group.try_work(&1, || {
-        deadlock.set(group.try_work(&1, || Ok(1)).err());
-        Ok(1)
-    });
-    let receiver = group.call(&1).spawn(|| panic!("oh"));
-    let panicked = receiver.recv().unwrap().unwrap_err();
-    let deadlock = deadlock.take().unwrap();
-    vec![Error::Work(work), panicked, Error::TimedOut, deadlock, Error::Overloaded, Error::Abandoned, Error::Missing]
-}
-
-#[test]
-fn errors_have_predicates_messages_and_sources() {
-    within(|| {
-        let errors = every_error();
-        let predicates = [
-            Error::is_work,
-            Error::is_panicked,
-            Error::is_timed_out,
-            Error::is_deadlock,
-            Error::is_overloaded,
-            Error::is_abandoned,
-            Error::is_missing,
-        ];
-        for (i, error) in errors.iter().enumerate() {
-            let answers: Vec<_> = predicates.iter().map(|is| is(error)).collect();
-            assert_eq!(answers, (0..7).map(|n| n == i).collect::<Vec<_>>(), "{error:?}");
-            assert_eq!(error.work().is_some(), i == 0);
-            assert_eq!(error.clone().into_work().is_ok(), i == 0);
-            assert_eq!(&error.clone(), error);
-            let message = error.to_string();
-            assert!(message.starts_with(|c: char| c.is_lowercase()) && !message.ends_with('.'), "{message:?}");
-            assert_eq!(error.source().is_some(), [true, true, false, true, false, false, false][i], "{error:?}");
-        }
-        assert_eq!(errors[0].to_string(), "the work failed: invalid digit found in string");
-        assert_eq!(errors[0].source().unwrap().to_string(), "invalid digit found in string");
-        assert_eq!(errors[1].to_string(), "the work panicked: oh");
-        assert_eq!(errors[2].to_string(), "timed out waiting for the flight");
-        assert!(errors[3].to_string().starts_with("deadlock: this thread would wait for flight "));
-        assert_eq!(errors[4].to_string(), "overloaded: too many callers already wait for this key");
-        assert_eq!(errors[5].to_string(), "the flight was abandoned before its work ran");
-        assert_eq!(errors[6].to_string(), "the work returned nothing for this key");
-        // An error that is not `std::error::Error` can be printed all the same.
-        assert_eq!(Error::Work("text").to_string(), "the work failed: text");
-    });
-}
-
-/// The open error type the docs recommend, with `?` on both sides.
-#[test]
-fn any_error_fits_through_an_arc() {
-    within(|| {
-        type Shared = Arc<dyn StdError + Send + Sync>;
-        fn load(group: &Group<u8, u8, Shared>, text: &str) -> Result<u8, Box<dyn StdError>> {
-            let value = group.try_work(&1, || {
-                let value = text.parse::<u8>().map_err(|e| -> Shared { Arc::new(e) })?;
-                Ok(value)
-            })?;
-            Ok(value)
-        }
-        let group = Group::new();
-        assert_eq!(load(&group, "7").unwrap(), 7);
-        let error = load(&group, "x").unwrap_err();
-        assert_eq!(error.to_string(), "the work failed: invalid digit found in string");
-        let source = error.source().unwrap();
-        assert_eq!(source.to_string(), "invalid digit found in string");
     });
 }

@@ -3,6 +3,7 @@
 mod bombs;
 mod faults;
 mod history;
+mod many;
 mod ported;
 mod settings;
 mod timeouts;

@@ -149,8 +149,8 @@ impl End {
             Ok(landing) => Self::Served(landing.value.0),
             Err(Error::Work(fault)) => Self::Failed(fault.0),
             Err(Error::Panicked(panic)) => Self::Panicked(panic.message().to_owned()),
-            Err(Error::TimedOut) => Self::TimedOut,
-            Err(Error::Abandoned) => Self::Abandoned,
+            Err(Error::TimedOut(_)) => Self::TimedOut,
+            Err(Error::Abandoned(_)) => Self::Abandoned,
             Err(Error::Deadlock(circle)) => panic!("a false alarm: {circle}"),
             Err(_) => panic!("neither overloaded nor missing is to be expected here"),
         }
@@ -222,11 +222,11 @@ impl Callable for Reads {
             Verb::Fresh => self.call(key).fresh().run(work),
             Verb::Hasty => self.call(key).timeout(SOON / 5).run(work),
             Verb::TakeOver => self.call(key).takeover_after(SOON / 5).run(work),
-            Verb::Wait => match self.call(key).wait() {
+            Verb::Wait => match self.call(key).follow() {
                 Some(result) => result,
                 None => return End::Nothing,
             },
-            Verb::Spawn => match self.call(key).spawn(work).recv() {
+            Verb::Spawn => match self.spawn(key, work).recv() {
                 Ok(result) => result,
                 Err(_) => return End::Lost,
             },
@@ -260,11 +260,11 @@ impl Callable for Writes {
     fn make(&self, verb: Verb, key: &Key, work: impl FnOnce() -> Result<Value, Fault> + Send + 'static) -> End {
         End::of(match verb {
             Verb::Hasty => self.call(key).timeout(SOON / 5).run(work),
-            Verb::Wait => match self.call(key).wait() {
+            Verb::Wait => match self.call(key).flush() {
                 Some(result) => result,
                 None => return End::Nothing,
             },
-            Verb::Spawn => match self.call(key).spawn(work).recv() {
+            Verb::Spawn => match self.spawn(key, work).recv() {
                 Ok(result) => result,
                 Err(_) => return End::Lost,
             },

@@ -163,11 +163,13 @@ fn a_timeout_leaves_the_token_alone_and_zero_does_not_block() {
 }
 
 #[test]
-fn the_cause_is_the_source_and_can_be_taken_for_what_it_is() {
+fn the_cause_can_be_taken_for_what_it_is_and_its_words_are_said_once() {
     let token = CancelToken::new();
     token.cancel(std::io::Error::from(std::io::ErrorKind::NotFound));
     let error = token.check().unwrap_err();
-    assert!(error.source().unwrap().downcast_ref::<std::io::Error>().is_some());
+    assert!(error.cause().downcast_ref::<std::io::Error>().is_some());
+    assert_eq!(error.to_string(), format!("cancelled: {}", error.cause()));
+    assert!(error.source().is_none(), "the message holds the cause's: the chain goes on with the cause's own source");
     assert!(error.cause().downcast_ref::<fmt::Error>().is_none());
 }
 

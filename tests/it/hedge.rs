@@ -1,8 +1,8 @@
 //! `Hedge` and `hedge::first`: the first good reply, at once, whatever the losers do.
 
-use crate::support::{until, within};
+use crate::support::{panic_of, until, until_waiting, within};
 use flight_group::hedge::{self, Attempt, HedgeStats, InvalidHedge, Job, Threads};
-use flight_group::{CancelToken, Error, Hedge, HedgeError};
+use flight_group::{CancelToken, Error, Group, Hedge, HedgeError, Kind};
 use proptest::prelude::*;
 use std::collections::HashSet;
 use std::error::Error as _;
@@ -48,7 +48,7 @@ impl Drop for Dropped {
 fn auto_traits_are_pinned() {
     fn shared<T: Send + Sync + UnwindSafe + RefUnwindSafe + Clone + fmt::Debug + 'static>() {}
     fn sent<T: Send + fmt::Debug + 'static>() {}
-    fn error<T: std::error::Error + Clone + Send + Sync + 'static>() {}
+    fn error<T: std::error::Error + Clone + PartialEq + Send + Sync + 'static>() {}
     shared::<Hedge>();
     shared::<Threads>();
     shared::<Attempt>();
@@ -170,10 +170,9 @@ fn all_failed_is_every_error_in_the_order_of_the_attempts() {
             .unwrap_err();
         let errors: Vec<_> = error.errors().iter().map(|error| error.work().unwrap().as_str()).collect();
         assert_eq!(errors, ["e0", "e1", "e2", "e3"]);
-        assert_eq!(
-            error.to_string(),
-            "all 4 attempts failed: the work failed: e0; the work failed: e1; the work failed: e2; the work failed: e3"
-        );
+        assert_eq!(error.to_string(), "all 4 attempts failed: e0; e1; e2; e3");
+        let panicked = Hedge::new().max(1).run(|_| -> Result<(), String> { panic!("boom") }).unwrap_err();
+        assert_eq!(panicked.to_string(), "the only attempt failed: the work panicked: boom");
     });
 }
 
@@ -194,7 +193,7 @@ fn a_panicking_attempt_is_a_failed_one_also_when_all_panic() {
             })
             .collect();
         assert_eq!(messages, ["mad 0", "mad 1"]);
-        assert!(error.is_failed() && error.source().unwrap().to_string() == "the work panicked: mad 0");
+        assert!(error.is_failed() && error.to_string().contains("mad 0; "), "{error}");
     });
 }
 
@@ -275,28 +274,57 @@ fn the_winners_token_is_never_cancelled() {
     });
 }
 
-/// retryctl: `test_zero_max_hedges_raises`. What makes no sense is refused by name.
+/// retryctl: `test_zero_max_hedges_raises`. What makes no sense is refused by name, when it is set, and there.
 #[test]
-fn settings_that_make_no_sense_are_errors_that_name_the_value() {
+fn settings_that_make_no_sense_are_refused_when_they_are_set() {
+    fn refused(set: impl FnOnce() -> Hedge) -> String {
+        let (words, place) = panic_of(set);
+        assert_eq!(place.file, file!());
+        words
+    }
     let share = "a budget's share of the calls must be between 0 and 1, got";
     let percentile = "a percentile must be above 0 and below 100, got";
-    for (hedge, message) in [
-        (Hedge::new().max(0), "a hedged call needs at least 1 attempt, got max(0)".to_owned()),
-        (Hedge::new().budget(-0.1, 1), format!("{share} -0.1")),
-        (Hedge::new().budget(1.01, 1), format!("{share} 1.01")),
-        (Hedge::new().budget(f64::NAN, 1), format!("{share} NaN")),
-        (Hedge::new().percentile(0.0), format!("{percentile} 0")),
-        (Hedge::new().percentile(100.0), format!("{percentile} 100")),
-        (Hedge::new().percentile(f64::NAN), format!("{percentile} NaN")),
-        (Hedge::new().max(0).percentile(-3.0), "a hedged call needs at least 1 attempt, got max(0)".to_owned()),
-    ] {
-        let error = hedge.run(|_| -> Result<(), String> { unreachable!("an attempt was made") }).unwrap_err();
-        assert!(error.is_invalid() && error.errors().is_empty());
-        assert_eq!(error.to_string(), message);
-        assert_eq!(hedge.stats().calls, 0);
-        assert_eq!(hedge.checked().unwrap_err().to_string(), message);
+    assert_eq!(refused(|| Hedge::new().max(0)), "a hedged call needs at least 1 attempt, got max(0)");
+    assert_eq!(refused(|| Hedge::new().budget(-0.1, 1)), format!("{share} -0.1"));
+    assert_eq!(refused(|| Hedge::new().budget(1.01, 1)), format!("{share} 1.01"));
+    assert_eq!(refused(|| Hedge::new().budget(f64::NAN, 1)), format!("{share} NaN"));
+    assert_eq!(refused(|| Hedge::new().percentile(0.0)), format!("{percentile} 0"));
+    assert_eq!(refused(|| Hedge::new().percentile(100.0)), format!("{percentile} 100"));
+    assert_eq!(refused(|| Hedge::new().percentile(f64::NAN)), format!("{percentile} NaN"));
+    let hedge = Hedge::new().max(1).budget(0.0, 0).budget(1.0, 0).percentile(0.1);
+    assert_eq!(hedge.run(|_| Ok::<_, String>(1)), Ok(1));
+}
+
+/// Nothing is said twice in a chain: the source is what stands behind the first attempt's error.
+#[test]
+fn errors_compare_and_chain_without_saying_anything_twice() {
+    #[derive(Debug, Clone, PartialEq)]
+    struct Down(fmt::Error);
+    impl fmt::Display for Down {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("down")
+        }
     }
-    assert!(Hedge::new().max(1).budget(0.0, 0).budget(1.0, 0).percentile(0.1).checked().is_ok());
+    impl std::error::Error for Down {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    within(|| {
+        let fail = || Hedge::new().max(1).run(|_| Err::<(), _>(Down(fmt::Error))).unwrap_err();
+        assert_eq!(fail(), fail());
+        assert_eq!(fail(), HedgeError::Failed(vec![Error::Work(Down(fmt::Error))]));
+        assert_eq!(fail().to_string(), "the only attempt failed: down");
+        let error = fail();
+        let source = error.source().unwrap();
+        assert!(source.is::<fmt::Error>() && source.source().is_none(), "{source}");
+
+        let token = CancelToken::new();
+        token.cancel("stop");
+        let cancelled = || Hedge::new().run_under(&token, |_| Ok::<_, Down>(())).unwrap_err();
+        assert_eq!(cancelled(), cancelled());
+        assert_ne!(cancelled(), fail());
+    });
 }
 
 /// failsafe-go answers a denied hedge with a failed call; here the attempt that runs goes on.
@@ -659,4 +687,188 @@ proptest! {
             }
         }
     }
+}
+
+/// Issue: hung for ever. Attempt 0 waits for the flight of the call it is part of; attempt 1 is told; then so is the
+/// call, because no attempt is left that could bring a reply.
+#[test]
+fn p7_attempts_that_wait_for_the_calls_own_flight() {
+    within(|| {
+        for max in [1, 2] {
+            let group: Group<u8, u8> = Group::builder().name("rows").build();
+            let again = group.clone();
+            let outcome = group.try_work(&1, || {
+                let hedge = Hedge::new().max(max).delay(SOON);
+                Ok(match hedge.run(move |_| again.try_work(&1, || Ok(0))) {
+                    Err(HedgeError::Deadlock(circle)) => {
+                        let hops = circle.hops();
+                        assert_eq!(hops.len(), 2, "{circle}");
+                        assert_eq!((hops[0].kind(), hops[0].flight()), (Kind::Hedge, 1));
+                        assert!(hops[0].thread().contains("\"hedge\""), "{circle}");
+                        assert_eq!((hops[1].kind(), hops[1].group()), (Kind::Group, Some("rows")));
+                        let words = circle.to_string();
+                        assert!(
+                            words.contains("would wait for hedged call 1 in a hedge on thread \"hedge\""),
+                            "{words}"
+                        );
+                        5
+                    }
+                    Err(HedgeError::Failed(errors)) => {
+                        assert!(errors.iter().all(|error| error.work().is_some_and(Error::is_deadlock)), "{errors:?}");
+                        5
+                    }
+                    other => panic!("expected a deadlock, got {other:?}"),
+                })
+            });
+            assert_eq!(outcome, Ok(5));
+        }
+    });
+}
+
+/// The call waits first: then the attempt that closes the circle is told, and can do something about it.
+#[test]
+fn p7_an_attempt_that_closes_the_circle_is_told() {
+    within(|| {
+        let group: Group<u8, u8> = Group::new();
+        let (again, own) = (group.clone(), group.clone());
+        let value = group.work(&1, || {
+            let outcome = Hedge::new().max(1).delay(NEVER).run(move |_| {
+                // Until the call waits, nothing is refused: this one comes back.
+                until(|| match again.call(&1).timeout(SOON).run(|| Ok(0)) {
+                    Err(Error::TimedOut(_)) => false,
+                    Err(Error::Deadlock(circle)) => {
+                        assert_eq!(circle.hops().len(), 2);
+                        true
+                    }
+                    other => panic!("expected a refusal, got {other:?}"),
+                });
+                again.try_work(&1, || Ok(0)).or_else(|error| if error.is_deadlock() { Ok(8) } else { Err(error) })
+            });
+            outcome.unwrap()
+        });
+        assert_eq!((value, own.in_flight()), (8, 0));
+    });
+}
+
+/// One attempt waits for the call's own flight, the other one fails when that is sure: nothing is left to wait for.
+#[test]
+fn p7_the_call_is_told_when_its_last_hope_fails() {
+    within(|| {
+        let group: Group<u8, u8> = Group::new();
+        let again = group.clone();
+        let value = group.work(&1, || {
+            let outcome = Hedge::new().max(2).delay(SOON).run(move |attempt| {
+                if attempt.index() == 0 {
+                    return again.try_work(&1, || unreachable!("it is in the air")).map_err(|error| error.to_string());
+                }
+                until_waiting(&again, &1, 1);
+                // Refused only once the call waits, too.
+                until(|| match again.call(&1).timeout(SOON).run(|| unreachable!("it is in the air")) {
+                    Err(Error::TimedOut(_)) => false,
+                    other => other.unwrap_err().is_deadlock(),
+                });
+                Err("the other replica is down".to_owned())
+            });
+            let Err(HedgeError::Deadlock(circle)) = outcome else { panic!("expected a deadlock, got {outcome:?}") };
+            assert_eq!(circle.hops().len(), 2);
+            7
+        });
+        assert_eq!(value, 7);
+    });
+}
+
+/// As long as one attempt can bring a reply nobody is told, however many wait for the caller.
+#[test]
+fn p7_no_alarm_while_one_attempt_goes_on() {
+    within(|| {
+        let group: Group<u8, u8> = Group::new();
+        let again = group.clone();
+        let value = group.work(&1, || {
+            let ask = |i: u8| {
+                let again = again.clone();
+                move |_: Attempt| {
+                    if i < 2 {
+                        return again.try_work(&1, || unreachable!("it is in the air"));
+                    }
+                    until_waiting(&again, &1, 2);
+                    (0..100).for_each(|_| thread::yield_now());
+                    Ok(i)
+                }
+            };
+            hedge::first([0, 1, 2].map(ask)).unwrap()
+        });
+        assert_eq!((value, group.stats().deadlocked), (2, 0));
+    });
+}
+
+/// An attempt to come that the budget denies is no way on: all that run wait for the caller.
+#[test]
+fn p7_a_denied_attempt_does_not_hide_a_deadlock() {
+    within(|| {
+        let group: Group<u8, u8> = Group::new();
+        let again = group.clone();
+        let value = group.work(&1, || {
+            let hedge = Hedge::new().delay(SOON).max(2).budget(0.0, 0);
+            let outcome = hedge.run(move |_| again.try_work(&1, || Ok(0)));
+            u8::from(outcome.is_err())
+        });
+        assert_eq!(value, 1);
+    });
+}
+
+/// A hedge inside a hedge, round two groups and back.
+#[test]
+fn p7_a_circle_through_two_hedges() {
+    within(|| {
+        let group: Group<u8, u8> = Group::new();
+        let (outer, inner) = (group.clone(), group.clone());
+        let value = group.work(&1, || {
+            let outcome = Hedge::new().max(1).run(move |_| {
+                let inner = inner.clone();
+                outer.try_work(&2, || {
+                    let inner = inner.clone();
+                    match Hedge::new().max(1).run(move |_| inner.try_work(&1, || Ok(0))) {
+                        Ok(value) => Ok(value),
+                        Err(HedgeError::Deadlock(_) | HedgeError::Failed(_)) => Ok(9),
+                        Err(other) => panic!("{other}"),
+                    }
+                })
+            });
+            outcome.unwrap_or(9)
+        });
+        assert_eq!(value, 9);
+        until(|| group.in_flight() == 0);
+    });
+}
+
+/// Hedges whose attempts call groups in one order only can never wait in a circle.
+#[test]
+fn p7_no_false_alarm_under_a_storm_of_hedges() {
+    within(|| {
+        let group: Group<u8, u8> = Group::new();
+        let threads = Threads::new(16);
+        let callers: Vec<_> = (0..4_u8)
+            .map(|caller| {
+                let (group, threads) = (group.clone(), threads.clone());
+                thread::spawn(move || {
+                    for round in 0..60_u8 {
+                        let low = (caller + round) % 2;
+                        let inner = group.clone();
+                        let value = group.try_work(&low, || {
+                            let hedge = Hedge::new().threads(&threads).max(2).delay(Duration::ZERO);
+                            let reply = hedge.run(move |attempt| {
+                                thread::yield_now();
+                                let key = 2 + (attempt.index() as u8 + round) % 2;
+                                inner.try_work(&key, || Ok(1))
+                            });
+                            Ok(reply.unwrap_or_else(|error| panic!("{error}")))
+                        });
+                        assert_eq!(value, Ok(1));
+                    }
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        assert_eq!((group.stats().deadlocked, group.stats().panicked), (0, 0));
+    });
 }

@@ -114,9 +114,9 @@ impl Either {
                     How::Patient => call.fresh().timeout(AGES).run(work),
                     How::Zero => call.timeout(Duration::ZERO).run(work),
                     How::Hasty => call.fresh().timeout(hasty).run(work),
-                    How::Look => return call.wait(),
-                    How::Spawn => call.spawn(work).recv().expect("an outcome"),
-                    How::SpawnFresh => call.fresh().spawn(work).recv().expect("an outcome"),
+                    How::Look => return call.follow(),
+                    How::Spawn => group.spawn(&key, work).recv().expect("an outcome"),
+                    How::SpawnFresh => group.spawn_fresh(&key, work).recv().expect("an outcome"),
                 }
             }
             Self::Writes(group) => {
@@ -126,8 +126,8 @@ impl Either {
                     How::Patient => call.timeout(AGES).run(work),
                     How::Zero => call.timeout(Duration::ZERO).run(work),
                     How::Hasty => call.timeout(hasty).run(work),
-                    How::Look => return call.wait(),
-                    How::Spawn | How::SpawnFresh => call.spawn(work).recv().expect("an outcome"),
+                    How::Look => return call.flush(),
+                    How::Spawn | How::SpawnFresh => group.spawn(&key, work).recv().expect("an outcome"),
                 }
             }
         })
@@ -241,9 +241,9 @@ impl Stage {
             Ok(Some(Ok(landing))) => Seen::Value(landing.value),
             Ok(Some(Err(Error::Work(whose)))) => Seen::Fault(whose),
             Ok(Some(Err(Error::Panicked(panic)))) => Seen::Panicked(panic.message().parse().expect("a number")),
-            Ok(Some(Err(Error::TimedOut))) => Seen::TimedOut,
+            Ok(Some(Err(Error::TimedOut(_)))) => Seen::TimedOut,
             Ok(Some(Err(Error::Deadlock(_)))) => Seen::Deadlock,
-            Ok(Some(Err(Error::Abandoned))) => Seen::Abandoned,
+            Ok(Some(Err(Error::Abandoned(_)))) => Seen::Abandoned,
             Ok(Some(Err(other))) => panic!("nobody sheds load here: {other}"),
             Err(payload) => Seen::Unwound(message(&*payload).parse().expect("a number")),
         };

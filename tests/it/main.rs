@@ -8,6 +8,8 @@
 //! | all promises together, in generated schedules | `histories.rs` and its judge; `batch/history.rs`, `events/history.rs` |
 //! | the face: auto traits, `Debug`, builders, errors | `api.rs` |
 //! | what a builder settles; `followers`, `flights`, `stats` | `options.rs` |
+//! | calls that are cancelled, of every kind | `cancelled_calls.rs` |
+//! | a read through a cache | `read_through.rs` |
 //! | calls that do not block, executors | `spawned.rs` |
 //! | many keys in one call | `many.rs` |
 //! | the companions | `batch.rs`, `events.rs`, `hedge.rs`, `err_group.rs`, `cancel.rs` |
@@ -15,7 +17,7 @@
 //! | what other crates' tests assert, in our words | `ported_*.rs`; `batch/ported.rs`, `events/ported.rs` |
 //! | defects of other crates that are impossible here | `peers_defects.rs` |
 //! | what reads users' input in an example | `examples_stampede.rs` |
-//! | what tests share: `within`, `until`, `hold`, `line_up` | `support.rs` |
+//! | what tests share: `within`, `until`, `hold`, `line_up`; a call of every kind | `support.rs`; `doors.rs` |
 //!
 //! Elsewhere: allocations in `tests/costs.rs`, the model checkers' scenarios in `tests/model`, the fleet in `tests/fleet`,
 //! much traffic for ThreadSanitizer in `tests/stress.rs`, and time that only the test moves in `src/event_group`.
@@ -25,7 +27,11 @@ mod api;
 mod batch;
 mod bombs;
 mod cancel;
+mod cancelled_calls;
+mod doors;
 mod err_group;
+mod errors;
+mod errors_named;
 mod events;
 mod examples_stampede;
 mod hedge;
@@ -43,6 +49,7 @@ mod p3_fresh;
 mod p4_newest_wins;
 mod p5_a_panic_strands_nobody;
 mod p6_deadlines;
+mod p7_every_kind;
 mod p7_no_silent_deadlock;
 mod p8_nothing_left_behind;
 mod p9_happens_before;
@@ -50,5 +57,8 @@ mod peers_defects;
 mod ported_go_zero;
 mod ported_workqueue;
 mod ported_x_sync;
+mod read_through;
+mod shared_error;
 mod spawned;
 mod support;
+mod values;

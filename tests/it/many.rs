@@ -74,7 +74,7 @@ fn p5_every_end_of_many_reaches_every_follower() {
             };
             let followers = line_up(&group, 2, 2, |group, i| match i {
                 0 => group.try_work(&2, || unreachable!()),
-                _ => group.call(&2).wait().unwrap().map(flight_group::Landing::into_value),
+                _ => group.call(&2).follow().unwrap().map(flight_group::Landing::into_value),
             });
             let own = many.release();
             for follower in followers {
@@ -88,7 +88,7 @@ fn p5_every_end_of_many_reaches_every_follower() {
             match own {
                 Ok(found) if end == "missing" => {
                     assert_eq!(found[&1].as_ref().unwrap().value, 1);
-                    assert_eq!(found[&2], Err(Error::Missing));
+                    assert_eq!(found[&2], Err(Error::missing()));
                 }
                 Ok(found) => assert!(found.values().all(|share| *share == Err(Error::Work("down")))),
                 Err(payload) => assert_eq!((end, message(&*payload).as_str()), ("panic", "many")),
@@ -148,7 +148,7 @@ fn many_keys_respect_max_followers_and_forget() {
         let group: G = Group::builder().max_followers(0).build();
         let single = try_hold(&group, 1, || Ok(100));
         let found = group.work_many(&[1, 2], |missing| Ok(doubled(missing)));
-        assert_eq!((&found[&1], found[&2].as_ref().unwrap().value), (&Err(Error::Overloaded), 4));
+        assert_eq!((&found[&1], found[&2].as_ref().unwrap().value), (&Err(Error::overloaded()), 4));
         assert!(group.forget(&1));
         let found = group.work_many(&[1, 2], |missing| {
             assert!(group.forget(&2));

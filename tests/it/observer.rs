@@ -70,7 +70,7 @@ fn leaders_and_followers_are_told_of() {
         assert_eq!(log.take(), ["landed Failed 0", "led"]);
         catch_unwind(AssertUnwindSafe(|| group.try_work(&1, || panic!("x")))).unwrap_err();
         assert_eq!(log.take(), ["landed Panicked 0", "led"]);
-        assert_eq!(group.call(&1).wait(), None);
+        assert_eq!(group.call(&1).follow(), None);
         assert!(log.take().is_empty());
 
         let leader = hold_call(&group, 1, || Ok(1));
@@ -81,10 +81,10 @@ fn leaders_and_followers_are_told_of() {
                 1,
                 2,
                 |group, i| {
-                    if i == 0 { group.call(&1).run(|| Ok(2)) } else { group.call(&1).wait().unwrap() }
+                    if i == 0 { group.call(&1).run(|| Ok(2)) } else { group.call(&1).follow().unwrap() }
                 },
             );
-        let receiver = group.call(&1).spawn(|| Ok(2));
+        let receiver = group.spawn(&1, || Ok(2));
         leader.release().unwrap();
         followers.into_iter().for_each(|follower| drop(finish(follower)));
         receiver.recv().unwrap().unwrap();
@@ -150,7 +150,7 @@ fn expiry_and_overload_are_told_of() {
         let receiver = {
             let _old_one_is_gone = old.release().unwrap();
             let old = hold_call(&group, 1, || Ok(1));
-            let receiver = group.call(&1).spawn(|| Ok(3));
+            let receiver = group.spawn(&1, || Ok(3));
             receiver.recv().unwrap().unwrap();
             old.release().unwrap();
             receiver
@@ -165,7 +165,7 @@ fn expiry_and_overload_are_told_of() {
             Group::builder().name("observed").max_followers(0).observer(move |event| notes.note(event)).build();
         let leader = hold_call(&group, 1, || Ok(1));
         assert!(group.try_work(&1, || Ok(2)).unwrap_err().is_overloaded());
-        assert!(group.call(&1).spawn(|| Ok(2)).recv().unwrap().unwrap_err().is_overloaded());
+        assert!(group.spawn(&1, || Ok(2)).recv().unwrap().unwrap_err().is_overloaded());
         leader.release().unwrap();
         assert_eq!(log.flights().len(), 1, "the number is that of the flight in the air");
         assert_eq!(log.take(), ["landed Value 0", "led", "overloaded", "overloaded"]);
@@ -176,10 +176,10 @@ fn expiry_and_overload_are_told_of() {
 fn spawned_flights_and_writes_are_told_of() {
     within(|| {
         let (group, log) = observed();
-        group.call(&1).spawn(|| Ok(1)).recv().unwrap().unwrap();
+        group.spawn(&1, || Ok(1)).recv().unwrap().unwrap();
         until(|| log.words().len() == 2);
         assert_eq!(log.take(), ["landed Value 0", "led"]);
-        group.call(&1).spawn(|| panic!("x")).recv().unwrap().unwrap_err();
+        group.spawn(&1, || panic!("x")).recv().unwrap().unwrap_err();
         until(|| log.words().len() == 2);
         assert_eq!(log.take(), ["landed Panicked 0", "led"]);
 

@@ -50,7 +50,7 @@ fn a_key_is_not_cloned_to_tell_nobody() {
     let group: Group<Counted, u8> = Group::builder().debug_keys().max_followers(0).build();
     group.work(&Counted, || {
         let before = CLONES.get();
-        assert_eq!(group.call(&Counted).run(|| Ok(2)), Err(Error::Overloaded));
+        assert_eq!(group.call(&Counted).run(|| Ok(2)), Err(Error::overloaded()));
         assert_eq!(CLONES.get(), before);
         1
     });

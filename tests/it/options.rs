@@ -21,13 +21,13 @@ fn max_followers_sheds_calls_that_can_say_so() {
         let followers = line_up(&group, 1, 2, |group, i| {
             if i == 0 { group.try_work(&1, || Ok(2)) } else { group.call(&1).fresh().run(|| Ok(2)).map(|l| l.value) }
         });
-        assert_eq!(group.try_work(&1, || Ok(3)), Err(Error::Overloaded));
-        assert_eq!(group.call(&1).run(|| Ok(3)), Err(Error::Overloaded));
-        assert_eq!(group.call(&1).fresh().run(|| Ok(3)), Err(Error::Overloaded));
-        assert_eq!(group.call(&1).timeout(AGES).run(|| Ok(3)), Err(Error::Overloaded));
-        assert_eq!(group.call(&1).takeover_after(AGES).run(|| Ok(3)), Err(Error::Overloaded));
-        assert_eq!(group.call(&1).wait(), Some(Err(Error::Overloaded)));
-        assert_eq!(group.call(&1).spawn(|| Ok(3)).recv().unwrap(), Err(Error::Overloaded));
+        assert_eq!(group.try_work(&1, || Ok(3)), Err(Error::overloaded()));
+        assert_eq!(group.call(&1).run(|| Ok(3)), Err(Error::overloaded()));
+        assert_eq!(group.call(&1).fresh().run(|| Ok(3)), Err(Error::overloaded()));
+        assert_eq!(group.call(&1).timeout(AGES).run(|| Ok(3)), Err(Error::overloaded()));
+        assert_eq!(group.call(&1).takeover_after(AGES).run(|| Ok(3)), Err(Error::overloaded()));
+        assert_eq!(group.call(&1).follow(), Some(Err(Error::overloaded())));
+        assert_eq!(group.spawn(&1, || Ok(3)).recv().unwrap(), Err(Error::overloaded()));
         assert_eq!(group.try_work(&2, || Ok(3)), Ok(3), "another key is not overloaded");
         assert_eq!((group.followers(&1), group.stats().overloaded), (2, 7));
         assert_eq!(leader.release(), Ok(1));
@@ -44,10 +44,10 @@ fn max_followers_never_refuses_the_verbs_without_an_error() {
         let writes: WriteGroup<u8, u32> = WriteGroup::builder().max_followers(0).build();
         let reading = hold(&reads, 1, || 1);
         let writing = hold(&writes, 1, || 1);
-        assert_eq!(reads.try_work(&1, || Ok(2)), Err(Error::Overloaded));
-        assert_eq!(writes.try_write(&1, || Ok(2)), Err(Error::Overloaded));
-        assert_eq!(writes.call(&1).wait(), Some(Err(Error::Overloaded)));
-        assert_eq!(writes.call(&1).spawn(|| Ok(2)).recv().unwrap(), Err(Error::Overloaded));
+        assert_eq!(reads.try_work(&1, || Ok(2)), Err(Error::overloaded()));
+        assert_eq!(writes.try_write(&1, || Ok(2)), Err(Error::overloaded()));
+        assert_eq!(writes.call(&1).flush(), Some(Err(Error::overloaded())));
+        assert_eq!(writes.spawn(&1, || Ok(2)).recv().unwrap(), Err(Error::overloaded()));
         let readers = line_up(&reads, 1, 3, |reads, _| reads.work(&1, || 2));
         let writers = line_up(&writes, 1, 3, |writes, _| writes.write(&1, || 2));
         reading.release();
@@ -64,10 +64,10 @@ fn max_followers_counts_those_who_wait_now() {
         let group: G = Group::builder().max_followers(1).build();
         for _ in 0..3 {
             let leader = try_hold(&group, 1, || Ok(1));
-            assert_eq!(group.call(&1).timeout(SOON).run(|| Ok(2)), Err(Error::TimedOut));
-            assert_eq!(group.call(&1).fresh().timeout(SOON).run(|| Ok(2)), Err(Error::TimedOut));
+            assert_eq!(group.call(&1).timeout(SOON).run(|| Ok(2)), Err(Error::timed_out()));
+            assert_eq!(group.call(&1).fresh().timeout(SOON).run(|| Ok(2)), Err(Error::timed_out()));
             let follower = line_up(&group, 1, 1, |group, _| group.try_work(&1, || Ok(2)));
-            assert_eq!(group.try_work(&1, || Ok(2)), Err(Error::Overloaded));
+            assert_eq!(group.try_work(&1, || Ok(2)), Err(Error::overloaded()));
             leader.release().unwrap();
             follower.into_iter().for_each(|follower| assert_eq!(finish(follower), Ok(1)));
         }
@@ -102,7 +102,7 @@ fn share_failures_false_lets_followers_try_for_themselves() {
             });
             let onlooker = {
                 let group = group.clone();
-                spawn(move || group.call(&1).wait().unwrap())
+                spawn(move || group.call(&1).follow().unwrap())
             };
             until_waiting(&group, &1, 5);
             match leader.release() {
@@ -141,7 +141,7 @@ fn share_failures_false_holds_for_spawned_and_timed_calls() {
     within(|| {
         let group: G = Group::builder().share_failures(false).build();
         let leader = try_hold(&group, 1, || Err("no".to_owned()));
-        let receiver = group.call(&1).spawn(|| Ok(7));
+        let receiver = group.spawn(&1, || Ok(7));
         until_waiting(&group, &1, 1);
         leader.release().unwrap_err();
         let landing = receiver.recv().unwrap().unwrap();
@@ -208,7 +208,7 @@ fn invalidates_detaches_the_reads_of_the_written_key() {
                 0 => writes.try_write(&1, || still_there().then_some(()).ok_or_else(String::new)).unwrap(),
                 1 => drop(writes.try_write(&1, || Err("failed".to_owned())).unwrap_err()),
                 2 => drop(catch_unwind(AssertUnwindSafe(|| writes.try_write(&1, || panic!("half written"))))),
-                _ => drop(writes.call(&1).spawn(|| Ok(())).recv().unwrap().unwrap()),
+                _ => drop(writes.spawn(&1, || Ok(())).recv().unwrap().unwrap()),
             }
             assert_eq!(reads.in_flight(), 1, "only the other key's");
             assert_eq!(other_reads.in_flight(), 0);
@@ -267,13 +267,13 @@ fn followers_counts_all_that_wait() {
         let leader = try_hold(&group, 1, || Ok(1));
         assert_eq!(group.followers(&1), 0);
         let joined = line_up(&group, 1, 1, |group, _| drop(group.try_work(&1, || Ok(2))));
-        let receiver = group.call(&1).spawn(|| Ok(2));
+        let receiver = group.spawn(&1, || Ok(2));
         assert_eq!(group.followers(&1), 2, "a spawned call has boarded when `spawn` returns");
-        let fresh = group.call(&1).fresh().spawn(|| Ok(3));
+        let fresh = group.spawn_fresh(&1, || Ok(3));
         assert_eq!(group.followers(&1), 3);
         let onlooker = {
             let group = group.clone();
-            spawn(move || drop(group.call(&1).wait()))
+            spawn(move || drop(group.call(&1).follow()))
         };
         until_waiting(&group, &1, 4);
         assert_eq!(group.flights()[0].followers, 4);
@@ -418,12 +418,12 @@ fn stats_count_every_kind_of_end() {
         let followers = line_up(&group, 1, 3, |group, _| group.try_work(&1, || Ok(2)));
         leader.release().unwrap_err();
         followers.into_iter().for_each(|follower| drop(finish(follower)));
-        assert!(group.call(&1).wait().is_none() && !group.forget(&1));
+        assert!(group.call(&1).follow().is_none() && !group.forget(&1));
         let stats = group.stats();
         assert_eq!((stats.led, stats.joined, stats.failed, stats.forgotten), (5, 6, 2, 0));
 
         let writes: WriteGroup<u8, u32> = WriteGroup::builder().executor(drop).build();
-        assert!(writes.call(&1).spawn(|| Ok(1)).recv().unwrap().unwrap_err().is_abandoned());
+        assert!(writes.spawn(&1, || Ok(1)).recv().unwrap().unwrap_err().is_abandoned());
         assert_eq!((writes.stats().led, writes.stats().abandoned), (1, 1));
     });
 }

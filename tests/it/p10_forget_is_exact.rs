@@ -19,7 +19,7 @@ fn p10_a_forgotten_flights_callers_get_its_outcome_and_the_next_starts_anew() {
         assert!(group.forget(&1));
         assert_eq!((group.in_flight(), group.followers(&1)), (0, 0));
         assert!(!group.forget(&1), "forgotten once");
-        assert_eq!(group.call(&1).wait(), None, "and not to be found");
+        assert_eq!(group.call(&1).follow(), None, "and not to be found");
         let new = hold_call(&group, 1, || Ok(2));
         let of_new = line_up(&group, 1, 2, |group, _| group.call(&1).run(|| unreachable!()).unwrap());
         // The old one lands while its successor is in the air, and does not touch it.
@@ -107,13 +107,13 @@ fn p10_those_queued_behind_a_forgotten_flight_go_into_the_air_at_once() {
     });
 }
 
-/// The captain woken by `forget` may be a spawned call.
+/// The newest queued call, which leads after `forget`, may be a spawned one.
 #[test]
-fn p10_forget_promotes_a_spawned_captain() {
+fn p10_forget_promotes_a_spawned_call() {
     within(|| {
         let group = G::new();
         let old = hold_call(&group, 1, || Ok(1));
-        let receiver = group.call(&1).fresh().spawn(|| Ok(2));
+        let receiver = group.spawn_fresh(&1, || Ok(2));
         until_waiting(&group, &1, 1);
         assert!(group.forget(&1));
         assert_eq!(receiver.recv().unwrap().unwrap().value, 2);
@@ -156,7 +156,7 @@ fn p10_a_flight_older_than_max_age_is_detached() {
         let old = hold_call(&group, 1, || Ok(1));
         let new = hold_call(&group, 1, || Ok(2)); // arrives while the old one flies, and starts its own
         assert_eq!(group.in_flight(), 1);
-        assert!(group.call(&1).wait().is_none(), "too old to be waited for");
+        assert!(group.call(&1).follow().is_none(), "too old to be waited for");
         assert!(old.release().unwrap().detached());
         assert_eq!(group.in_flight(), 1, "the successor stays");
         let landing = new.release().unwrap();
@@ -188,68 +188,27 @@ fn p10_a_flight_older_than_max_age_is_detached() {
     });
 }
 
-/// Those queued behind a flight that has become too old go into the air, and the call that found it joins them.
+/// Those queued behind a flight that is too old go into the air at once, led by the call that found it: the newest.
 #[test]
-fn p10_max_age_promotes_those_queued_behind() {
+fn p10_max_age_puts_those_queued_behind_into_the_air() {
     within(|| {
         let age = Duration::from_millis(40);
         let group: G = Group::builder().max_age(age).build();
         let old = hold_call(&group, 1, || Ok(1));
         let began = std::time::Instant::now();
-        let (fresh, entered) = Held::begin({
-            let group = group.clone();
-            move |stay| {
-                let landing = group.call(&1).fresh().run(|| {
-                    stay();
-                    Ok(2)
-                });
-                landing.unwrap()
-            }
-        });
-        until_waiting(&group, &1, 1);
+        let fresh = line_up(&group, 1, 2, |group, _| group.call(&1).fresh().run(|| unreachable!()).unwrap());
         until(|| began.elapsed() > age);
-        let finder = {
-            let group = group.clone();
-            spawn(move || group.call(&1).run(|| Ok(3)).unwrap())
-        };
-        entered.pass(); // although the old flight has not landed
-        assert!(!old.has_returned());
-        fresh.let_go();
-        assert_eq!(fresh.release().value, 2);
-        let found = finish(finder).value;
-        assert!(found == 2 || found == 3, "joined the promoted flight, or found that one too old or landed, too");
-        assert!(old.release().unwrap().detached());
-        assert!(group.stats().expired >= 1);
-        assert_eq!(group.in_flight(), 0);
-    });
-}
-
-/// A flight that expiry promotes is led by one of those who had boarded it, and is counted as led.
-#[test]
-fn p10_what_expiry_promotes_counts_as_led() {
-    within(|| {
-        let group: G = Group::builder().max_age(Duration::ZERO).build();
-        let old = hold_call(&group, 1, || Ok(1));
-        let (fresh, entered) = Held::begin({
-            let group = group.clone();
-            move |stay| {
-                let landing = group.call(&1).fresh().run(|| {
-                    stay();
-                    Ok(2)
-                });
-                landing.unwrap()
-            }
-        });
-        until_waiting(&group, &1, 1);
-        // Finds the old flight too old, which promotes the fresh one, which is too old as well.
         let landing = group.call(&1).run(|| Ok(3)).unwrap();
-        assert_eq!((landing.value, landing.role), (3, Role::Leader));
-        entered.pass();
+        assert_eq!((landing.value, landing.role, landing.shared()), (3, Role::Leader, true));
+        for caller in fresh {
+            let landing = finish(caller); // although the old flight has not landed
+            assert_eq!((landing.value, landing.role), (3, Role::Follower));
+        }
+        assert!(!old.has_returned());
         assert!(old.release().unwrap().detached());
-        let landing = fresh.release();
-        assert_eq!((landing.value, landing.role, landing.detached()), (2, Role::Leader, true));
         let stats = group.stats();
-        assert_eq!((stats.led, stats.joined, stats.expired), (3, 0, 2));
+        assert_eq!((stats.led, stats.joined, stats.superseded, stats.expired), (2, 2, 2, 1));
+        assert_eq!(group.in_flight(), 0);
     });
 }
 
@@ -260,10 +219,10 @@ fn p10_a_look_waits_for_no_flight_that_is_too_old() {
     within(|| {
         let group: G = Group::builder().max_age(Duration::ZERO).build();
         let old = hold_call(&group, 1, || Ok(1));
-        assert_eq!(group.call(&1).fresh().timeout(Duration::ZERO).wait(), None, "there is nothing to wait for");
+        assert_eq!(group.call(&1).fresh().timeout(Duration::ZERO).follow(), None, "there is nothing to wait for");
         let fresh = line_up(&group, 1, 1, |group, _| group.call(&1).fresh().run(|| Ok(2)).unwrap().value);
-        assert_eq!(group.call(&1).timeout(SOON).wait(), None);
-        assert_eq!(group.call(&1).fresh().timeout(SOON).wait(), Some(Err(Error::TimedOut)));
+        assert_eq!(group.call(&1).timeout(SOON).follow(), None);
+        assert_eq!(group.call(&1).fresh().timeout(SOON).follow(), Some(Err(Error::timed_out())));
         old.release().unwrap();
         assert!(fresh.into_iter().all(|caller| finish(caller) == 2));
     });
@@ -333,15 +292,88 @@ fn p10_a_deadline_before_the_take_over_wins() {
         let group = G::new();
         let stuck = hold_call(&group, 1, || Ok(1));
         let result = group.call(&1).timeout(SOON).takeover_after(Duration::from_secs(60)).run(|| Ok(2));
-        assert_eq!(result, Err(Error::TimedOut));
+        assert_eq!(result, Err(Error::timed_out()));
         let result = group.call(&1).takeover_after(SOON).timeout(Duration::from_secs(60)).run(|| Ok(2));
         assert_eq!(result.unwrap().value, 2);
         assert!(stuck.release().unwrap().detached());
         // Without effect on `wait`, which has nothing to take over with.
         let stuck = hold_call(&group, 1, || Ok(3));
-        let result = group.call(&1).takeover_after(Duration::ZERO).timeout(SOON).wait();
-        assert_eq!(result, Some(Err(Error::TimedOut)));
+        let result = group.call(&1).takeover_after(Duration::ZERO).timeout(SOON).follow();
+        assert_eq!(result, Some(Err(Error::timed_out())));
         assert!(!stuck.release().unwrap().detached());
         assert_eq!(group.stats().taken_over, 1);
+    });
+}
+
+/// All at once, those with callers and those without, and each as exactly as by `forget`.
+#[test]
+fn p10_all_flights_are_forgotten() {
+    within(|| {
+        let group = G::new();
+        assert_eq!(group.forget_all(), 0);
+        let old: Vec<_> = (0..20).map(|key| hold_call(&group, key, move || Ok(u32::from(key)))).collect();
+        let follower = line_up(&group, 3, 1, |group, _| group.call(&3).run(|| unreachable!()).unwrap());
+        // Queued behind a flight: in the air at once, and not forgotten with it.
+        let queued = line_up(&group, 5, 1, |group, _| group.call(&5).fresh().run(|| Ok(50)).unwrap());
+        assert_eq!(group.forget_all(), 20);
+        for caller in queued {
+            assert_eq!((finish(caller).value, group.stats().forgotten), (50, 20));
+        }
+        assert_eq!((group.in_flight(), group.forget_all()), (0, 0));
+        assert_eq!(group.work(&1, || 100), 100);
+        for (key, flight) in old.into_iter().enumerate() {
+            let landing = flight.release().unwrap();
+            assert_eq!((landing.value, landing.detached()), (key as u32, true));
+        }
+        assert!(follower.into_iter().all(|follower| finish(follower).detached()));
+    });
+}
+
+/// The predicate is asked once for each key in the air, under no lock, and may call the group; if it panics, nothing is
+/// forgotten.
+#[test]
+fn p10_those_that_a_predicate_names_are_forgotten() {
+    within(|| {
+        let group = G::new();
+        let flights: Vec<_> = (0..10).map(|key| hold_call(&group, key, move || Ok(u32::from(key)))).collect();
+        let mut asked = Vec::new();
+        let forgotten = group.forget_if(|key| {
+            asked.push(*key);
+            assert_eq!((group.in_flight(), group.followers(key)), (10, 0));
+            assert_eq!(group.work(&(100 + key), || 1), 1);
+            key % 2 == 0
+        });
+        asked.sort_unstable();
+        assert_eq!((forgotten, asked), (5, (0..10).collect()));
+        let judged = std::cell::Cell::new(0);
+        let boom = std::panic::AssertUnwindSafe(|| {
+            group.forget_if(|_| {
+                judged.set(judged.get() + 1);
+                assert!(judged.get() < 3, "boom");
+                true
+            })
+        });
+        assert!(std::panic::catch_unwind(boom).is_err());
+        assert_eq!((group.in_flight(), group.stats().forgotten), (5, 5));
+        for (key, flight) in flights.into_iter().enumerate() {
+            assert_eq!(flight.release().unwrap().detached(), key % 2 == 0);
+        }
+    });
+}
+
+/// A flight that lands while the predicate thinks is gone, and its successor is not touched.
+#[test]
+fn p10_a_predicate_names_flights_and_not_their_successors() {
+    within(|| {
+        let group = G::new();
+        let mut old = Some(hold_call(&group, 1, || Ok(1)));
+        let mut new = None;
+        let forgotten = group.forget_if(|_| {
+            assert!(!old.take().unwrap().release().unwrap().detached());
+            new = Some(hold_call(&group, 1, || Ok(2)));
+            true
+        });
+        assert_eq!((forgotten, group.in_flight(), group.stats().forgotten), (0, 1, 0));
+        assert!(!new.unwrap().release().unwrap().detached());
     });
 }

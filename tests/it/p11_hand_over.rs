@@ -96,8 +96,8 @@ thread_local! {
 /// A landing wakes those who waited for that flight, and nobody who waits for another by now.
 ///
 /// A caller that finds the outcome before it has gone to sleep is not woken, and takes itself out of the flight's
-/// queue. Left there, the seat that its thread uses again for its next wait would be taken out of the next
-/// flight's queue by the last one's landing, and whoever stands behind it would never be woken.
+/// queue. Otherwise the landing would take the waiter, which its thread uses again for its next wait, out of the next
+/// flight's queue, and the callers behind it would never be woken.
 #[test]
 fn p11_a_landing_leaves_alone_whoever_waits_elsewhere_by_now() {
     within(|| {
@@ -140,28 +140,28 @@ fn p11_a_landing_leaves_alone_whoever_waits_elsewhere_by_now() {
                 let (caller, pause) = (group.clone(), pause.clone());
                 let thread = spawn(move || {
                     PAUSE.set(Some(pause));
-                    let covered = caller.write(&1, || unreachable!("the captain is newer"));
+                    let covered = caller.write(&1, || unreachable!("the other call is newer"));
                     (covered, if i == 0 { caller.write(&2, || 202) } else { 0 })
                 });
                 until_waiting(&group, &1, i + 1);
                 thread
             })
             .collect();
-        let (captain, entered) = hold(1, 101);
+        let (newest, entered) = hold(1, 101);
         until_waiting(&group, &1, 6);
         let (other, other_entered) = hold(2, 200);
         other_entered.pass();
         let older = line_up(&group, 2, 1, |group, _| group.write(&2, || unreachable!("a newer one comes")));
         assert_eq!(first.release(), 100);
         entered.pass();
-        let spawned = group.call(&1).spawn(|| Ok(102));
+        let spawned = group.spawn(&1, || Ok(102));
 
-        captain.let_go();
+        newest.let_go();
         landing.pass(); // published, and nobody woken yet
         pauses[0].open();
         until_waiting(&group, &2, 2); // the oldest of them has its outcome, and waits for something else
         go_on.open();
-        assert_eq!(captain.release(), 101);
+        assert_eq!(newest.release(), 101);
         pauses[1..].iter().for_each(|pause| pause.open());
         let oldest = awake.remove(0);
         awake.into_iter().for_each(|caller| assert_eq!(finish(caller), (101, 0)));

@@ -37,7 +37,7 @@ fn p12_it_runs_on_the_callers_own_thread() {
         let queued = line_up(&writes, 1, 1, |writes, _| writes.write(&1, || current().id()) == current().id());
         first.release();
         assert!(queued.into_iter().all(finish));
-        assert_ne!(group.call(&1).spawn(|| Ok(current().id())).recv().unwrap().unwrap().value, here);
+        assert_ne!(group.spawn(&1, || Ok(current().id())).recv().unwrap().unwrap().value, here);
     });
 }
 
@@ -55,7 +55,7 @@ fn p12_a_spawned_closure_runs_on_the_executor() {
         };
         let writes: WriteGroup<u8, String> = WriteGroup::builder().executor(move |job| jobs.send(job).unwrap()).build();
         let name = || Ok(current().name().unwrap_or_default().to_owned());
-        for receiver in [reads.call(&1).spawn(name), writes.call(&1).spawn(name)] {
+        for receiver in [reads.spawn(&1, name), writes.spawn(&1, name)] {
             assert_eq!(receiver.recv().unwrap().unwrap().value, "worker");
         }
         drop((reads, writes));
@@ -94,17 +94,17 @@ fn p12_an_unneeded_closure_is_dropped_before_the_call_returns() {
         assert_eq!(gone.load(SeqCst), 1);
         let (canary, gone) = Canary::new();
         let no_time = reads.call(&1).timeout(Duration::ZERO).run(move || Ok(canary_lives(&canary)));
-        assert_eq!((no_time, gone.load(SeqCst)), (Err(Error::TimedOut), 1));
+        assert_eq!((no_time, gone.load(SeqCst)), (Err(Error::timed_out()), 1));
         // Spawned and joined, spawned and shed.
         let (canary, of_joined) = Canary::new();
-        let receiver = reads.call(&1).spawn(move || Ok(canary_lives(&canary)));
+        let receiver = reads.spawn(&1, move || Ok(canary_lives(&canary)));
         until_waiting(&reads, &1, 3);
         let (canary, gone) = Canary::new();
-        let fourth = reads.call(&1).spawn(|| unreachable!());
-        let shed = reads.call(&1).spawn(move || Ok(canary_lives(&canary)));
-        assert_eq!((shed.recv().unwrap(), gone.load(SeqCst)), (Err(Error::Overloaded), 1));
+        let fourth = reads.spawn(&1, || unreachable!());
+        let shed = reads.spawn(&1, move || Ok(canary_lives(&canary)));
+        assert_eq!((shed.recv().unwrap(), gone.load(SeqCst)), (Err(Error::overloaded()), 1));
         let (canary, gone) = Canary::new();
-        assert_eq!(reads.try_work(&1, move || Ok(canary_lives(&canary))), Err(Error::Overloaded));
+        assert_eq!(reads.try_work(&1, move || Ok(canary_lives(&canary))), Err(Error::overloaded()));
         assert_eq!(gone.load(SeqCst), 1);
         read.release();
         write.release();
@@ -165,7 +165,7 @@ fn p12_the_callers_unpark_token_is_untouched() {
             match i {
                 0 => drop(reads.work(&1, || 2)),
                 1 => drop(reads.call(&1).timeout(AGES).run(|| Ok(2))),
-                2 => drop(reads.call(&1).wait()),
+                2 => drop(reads.call(&1).follow()),
                 _ => drop(reads.call(&1).fresh().run(|| Ok(2))),
             }
             park(); // hangs if the token is gone

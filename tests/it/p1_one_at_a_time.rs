@@ -49,7 +49,7 @@ fn p1_two_closures_of_one_write_key_never_overlap() {
                         let work = move || alone_in_run.run(|| if round % 5 == 0 { Err(()) } else { Ok(round) });
                         match (caller + round) % 4 {
                             0 => drop(group.call(&1).timeout(Duration::from_micros(50)).run(work)),
-                            1 => drop(group.call(&1).spawn(work)),
+                            1 => drop(group.spawn(&1, work)),
                             2 => drop(std::panic::catch_unwind(|| {
                                 let alone = alone.clone();
                                 group.try_write(&1, move || alone.run(|| std::panic::resume_unwind(Box::new(()))))
@@ -235,7 +235,7 @@ fn p1_nothing_of_the_users_is_hashed_dropped_or_cloned_under_a_lock() {
             };
             until_waiting(&reads, &Nosy(1), 1);
             let nosy = NosyValue(0);
-            let receiver = reads.call(&Nosy(1)).spawn(move || {
+            let receiver = reads.spawn(&Nosy(1), move || {
                 let _captured = nosy;
                 end(3)
             });
@@ -250,7 +250,7 @@ fn p1_nothing_of_the_users_is_hashed_dropped_or_cloned_under_a_lock() {
             assert!(shed.unwrap_err().is_overloaded());
             let (canary, gone) = Canary::new();
             let nosy = NosyValue(0);
-            let shed = reads.call(&Nosy(1)).spawn(move || {
+            let shed = reads.spawn(&Nosy(1), move || {
                 let _captured = (nosy, canary);
                 end(5)
             });

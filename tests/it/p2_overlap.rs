@@ -44,7 +44,7 @@ fn p2_a_landed_flight_is_never_joined() {
             let landing = group.call(&1).run(|| Ok(n)).unwrap();
             assert_eq!((landing.value, landing.role), (n, Role::Leader));
             assert!(!landing.shared() && !landing.detached());
-            assert!(group.call(&1).wait().is_none());
+            assert!(group.call(&1).follow().is_none());
         }
     });
 }
@@ -104,16 +104,16 @@ fn p2_every_value_is_of_a_flight_that_overlaps_the_call() {
 
 /// `wait` follows and never leads.
 #[test]
-fn p2_wait_follows_what_is_there_and_is_none_otherwise() {
+fn p2_follow_joins_what_is_there_and_is_none_otherwise() {
     within(|| {
         let group: Group<u8, u32> = Group::new();
-        assert_eq!(group.call(&1).wait(), None);
+        assert_eq!(group.call(&1).follow(), None);
         let leader = hold(&group, 1, || 3);
-        assert_eq!(group.call(&2).wait(), None, "another key's flight is not this key's");
-        assert_eq!(group.call(&1).fresh().wait(), None, "nothing is queued");
+        assert_eq!(group.call(&2).follow(), None, "another key's flight is not this key's");
+        assert_eq!(group.call(&1).fresh().follow(), None, "nothing is queued");
         let onlooker = {
             let group = group.clone();
-            spawn(move || group.call(&1).wait())
+            spawn(move || group.call(&1).follow())
         };
         until_waiting(&group, &1, 1);
         leader.release();

@@ -34,7 +34,7 @@ fn p3_a_fresh_read_is_not_served_by_a_flight_that_had_started() {
         // A fresh onlooker boards the queued flight, too.
         let onlooker = {
             let group = group.clone();
-            spawn(move || group.call(&1).fresh().wait())
+            spawn(move || group.call(&1).fresh().follow())
         };
         until_waiting(&group, &1, 5);
         assert_eq!(old.release(), 1);
@@ -143,7 +143,7 @@ fn p3_the_last_change_is_always_written() {
 fn p3_wait_returns_when_all_writes_that_arrived_before_are_done() {
     within(|| {
         let group: WriteGroup<u8, u32> = WriteGroup::new();
-        assert_eq!(group.call(&1).wait(), None);
+        assert_eq!(group.call(&1).flush(), None);
         let done = Arc::new(AtomicU32::new(0));
         let first = Held::start({
             let (group, done) = (group.clone(), done.clone());
@@ -178,7 +178,7 @@ type Onlooker = std::thread::JoinHandle<(u32, Role, u32)>;
 fn wait_for_one(group: &WriteGroup<u8, u32>, done: &Arc<AtomicU32>) -> Onlooker {
     let (group, done) = (group.clone(), done.clone());
     spawn(move || {
-        let landing = group.call(&1).wait().unwrap().unwrap();
+        let landing = group.call(&1).flush().unwrap().unwrap();
         (landing.value, landing.role, done.load(SeqCst))
     })
 }

@@ -33,14 +33,14 @@ fn p4_a_spawned_call_can_be_the_newest_and_can_be_superseded() {
         for spawned_last in [true, false] {
             let group: WriteGroup<u8, usize> = WriteGroup::new();
             let first = hold(&group, 1, || 1000);
-            let earlier = group.call(&1).spawn(|| Ok(0));
+            let earlier = group.spawn(&1, || Ok(0));
             until_waiting(&group, &1, 1);
             let blocked = {
                 let group = group.clone();
                 spawn(move || group.call(&1).run(|| Ok(1)).unwrap())
             };
             until_waiting(&group, &1, 2);
-            let later = spawned_last.then(|| group.call(&1).spawn(|| Ok(2)));
+            let later = spawned_last.then(|| group.spawn(&1, || Ok(2)));
             first.release();
             let expected = if spawned_last { 2 } else { 1 };
             let blocked = finish(blocked);
@@ -84,7 +84,7 @@ fn p4_who_has_timed_out_is_not_counted() {
             for (i, caller) in callers.into_iter().enumerate() {
                 match finish(caller) {
                     Ok(landing) => assert_eq!(landing.value, expected),
-                    Err(error) => assert_eq!((error, i), (Error::TimedOut, impatient)),
+                    Err(error) => assert_eq!((error, i), (Error::timed_out(), impatient)),
                 }
             }
             assert_eq!(group.stats().timed_out, 1);

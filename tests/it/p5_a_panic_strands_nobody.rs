@@ -80,7 +80,7 @@ fn p5_a_promoted_run_that_panics_fails_those_it_covers() {
         let group: WriteGroup<u8, u32> = WriteGroup::new();
         let first = hold(&group, 1, || 1);
         let covered = line_up(&group, 1, 2, |group, _| group.try_write(&1, || Ok(2)));
-        let receiver = group.call(&1).spawn(|| Ok(3));
+        let receiver = group.spawn(&1, || Ok(3));
         let newest = {
             let group = group.clone();
             spawn(move || group.try_write(&1, || panic_any("newest")))
@@ -103,11 +103,11 @@ fn p5_a_spawned_panic_arrives_at_every_receiver() {
         let group: Group<u8, u32> = Group::new();
         let gate = crate::support::Gate::new();
         let inside = gate.clone();
-        let own = group.call(&1).spawn(move || {
+        let own = group.spawn(&1, move || {
             inside.pass();
             panic!("in the pool")
         });
-        let other = group.call(&1).spawn(|| Ok(1));
+        let other = group.spawn(&1, || Ok(1));
         let blocked = {
             let group = group.clone();
             spawn(move || group.try_work(&1, || Ok(2)))

@@ -21,12 +21,12 @@ fn p6_a_followers_wait_ends_and_disturbs_no_one() {
             let _canary = canary;
             Ok(1)
         });
-        assert_eq!(result, Err(Error::TimedOut));
+        assert_eq!(result, Err(Error::timed_out()));
         assert!(began.elapsed() >= SOON, "gave up before its time");
         assert_eq!(gone.load(SeqCst), 1, "its closure is dropped when it returns");
-        assert_eq!(group.call(&1).deadline(Instant::now() + SOON).run(|| Ok(1)), Err(Error::TimedOut));
-        assert_eq!(group.call(&1).timeout(SOON).wait(), Some(Err(Error::TimedOut)));
-        assert_eq!(group.call(&1).fresh().timeout(SOON).run(|| Ok(1)), Err(Error::TimedOut));
+        assert_eq!(group.call(&1).deadline(Instant::now() + SOON).run(|| Ok(1)), Err(Error::timed_out()));
+        assert_eq!(group.call(&1).timeout(SOON).follow(), Some(Err(Error::timed_out())));
+        assert_eq!(group.call(&1).fresh().timeout(SOON).run(|| Ok(1)), Err(Error::timed_out()));
         assert_eq!(group.followers(&1), 2, "the others still wait");
         assert_eq!(leader.release(), 7, "the work is not interrupted");
         for follower in patient {
@@ -50,16 +50,16 @@ fn p6_zero_and_the_past_do_not_wait() {
         assert_eq!(reads.call(&1).fresh().timeout(Duration::ZERO).run(|| Ok(1)).unwrap().role, Role::Leader);
         assert_eq!(writes.call(&1).timeout(Duration::ZERO).run(|| Ok(1)).unwrap().role, Role::Leader);
         assert_eq!(writes.call(&1).deadline(past).run(|| Ok(1)).unwrap().role, Role::Leader);
-        assert_eq!(reads.call(&1).timeout(Duration::ZERO).wait(), None);
-        assert_eq!(writes.call(&1).timeout(Duration::ZERO).wait(), None);
+        assert_eq!(reads.call(&1).timeout(Duration::ZERO).follow(), None);
+        assert_eq!(writes.call(&1).timeout(Duration::ZERO).flush(), None);
         let (reading, writing) = (hold(&reads, 1, || 7), hold(&writes, 1, || 7));
-        assert_eq!(reads.call(&1).timeout(Duration::ZERO).run(|| Ok(1)), Err(Error::TimedOut));
-        assert_eq!(reads.call(&1).deadline(past).run(|| Ok(1)), Err(Error::TimedOut));
-        assert_eq!(reads.call(&1).fresh().timeout(Duration::ZERO).run(|| Ok(1)), Err(Error::TimedOut));
-        assert_eq!(reads.call(&1).timeout(Duration::ZERO).wait(), Some(Err(Error::TimedOut)));
-        assert_eq!(writes.call(&1).timeout(Duration::ZERO).run(|| Ok(1)), Err(Error::TimedOut));
-        assert_eq!(writes.call(&1).deadline(past).run(|| Ok(1)), Err(Error::TimedOut));
-        assert_eq!(writes.call(&1).deadline(past).wait(), Some(Err(Error::TimedOut)));
+        assert_eq!(reads.call(&1).timeout(Duration::ZERO).run(|| Ok(1)), Err(Error::timed_out()));
+        assert_eq!(reads.call(&1).deadline(past).run(|| Ok(1)), Err(Error::timed_out()));
+        assert_eq!(reads.call(&1).fresh().timeout(Duration::ZERO).run(|| Ok(1)), Err(Error::timed_out()));
+        assert_eq!(reads.call(&1).timeout(Duration::ZERO).follow(), Some(Err(Error::timed_out())));
+        assert_eq!(writes.call(&1).timeout(Duration::ZERO).run(|| Ok(1)), Err(Error::timed_out()));
+        assert_eq!(writes.call(&1).deadline(past).run(|| Ok(1)), Err(Error::timed_out()));
+        assert_eq!(writes.call(&1).deadline(past).flush(), Some(Err(Error::timed_out())));
         assert_eq!(reads.followers(&1) + writes.followers(&1), 0);
         assert_eq!((reads.stats().joined, writes.stats().joined), (0, 0), "they never boarded");
         reading.release();
@@ -117,7 +117,7 @@ fn p6_a_queued_write_that_times_out_is_not_run() {
             let _canary = canary;
             panic!("run although its caller had left")
         });
-        assert_eq!((result, gone.load(SeqCst)), (Err(Error::TimedOut), 1));
+        assert_eq!((result, gone.load(SeqCst)), (Err(Error::timed_out()), 1));
         assert_eq!(group.followers(&1), 0);
         first.release();
         assert_eq!(group.stats().led, 1);
@@ -155,7 +155,7 @@ fn p6_a_promoted_captain_leads_even_if_its_deadline_passes() {
             first.release();
             match finish(captain) {
                 (true, Ok(landing)) => assert_eq!((landing.value, landing.role), (2, Role::Leader)),
-                (false, Err(Error::TimedOut)) => {}
+                (false, Err(Error::TimedOut(_))) => {}
                 other => panic!("round {round}: {other:?}"),
             }
             assert_eq!(group.in_flight(), 0);
@@ -176,10 +176,10 @@ fn p6_a_queued_flight_that_everybody_left_is_dissolved() {
         until_waiting(&group, &1, 1);
         let onlooker = {
             let group = group.clone();
-            spawn(move || group.call(&1).wait())
+            spawn(move || group.call(&1).flush())
         };
         until(|| group.stats().joined >= 2);
-        assert_eq!(finish(hasty), Err(Error::TimedOut));
+        assert_eq!(finish(hasty), Err(Error::timed_out()));
         // The onlooker now follows the run that is left.
         until_waiting(&group, &1, 1);
         first.release();
@@ -195,11 +195,11 @@ fn p6_a_queued_flight_that_everybody_left_is_dissolved() {
         until_waiting(&reads, &1, 1);
         let onlooker = {
             let reads = reads.clone();
-            spawn(move || reads.call(&1).fresh().wait())
+            spawn(move || reads.call(&1).fresh().follow())
         };
         until(|| reads.stats().joined >= 2);
-        assert_eq!(finish(hasty), Err(Error::TimedOut));
-        assert_eq!(finish(onlooker), Some(Err(Error::Abandoned)), "a fresh flight never came");
+        assert_eq!(finish(hasty), Err(Error::timed_out()));
+        assert_eq!(finish(onlooker), Some(Err(Error::abandoned())), "a fresh flight never came");
         assert_eq!(old.release(), 7);
     });
 }
@@ -217,7 +217,7 @@ fn p6_callers_come_and_go_behind_a_stuck_write() {
                 spawn(move || {
                     for i in 0..50 {
                         let wait = Duration::from_micros(20 * (i % 5));
-                        assert_eq!(group.call(&1).timeout(wait).run(|| Ok(9)), Err(Error::TimedOut));
+                        assert_eq!(group.call(&1).timeout(wait).run(|| Ok(9)), Err(Error::timed_out()));
                     }
                 })
             })
@@ -250,7 +250,7 @@ fn p6_an_outcome_or_a_timeout_never_neither() {
                 match finish(caller) {
                     Ok(landing) if landing.role == Role::Leader => assert_eq!(landing.value, 1000),
                     Ok(landing) => assert!(landing.value == round || landing.value == 1000),
-                    Err(error) => assert_eq!(error, Error::TimedOut),
+                    Err(error) => assert_eq!(error, Error::timed_out()),
                 }
             }
             assert!(patient.into_iter().all(|caller| finish(caller) == round));

@@ -15,11 +15,11 @@ fn circle<E: std::fmt::Debug>(error: Error<E>) -> Deadlock {
     }
 }
 
-/// Calls, each time with a deadline, until the call is refused: then whoever closes the circle with it waits. (It is
-/// aboard a moment before that, and would be refused itself if this thread waited first.)
+/// Calls, each time with a deadline, until the call is refused: then the thread that closes the circle with it waits. (It
+/// has joined a moment before that, and would be refused itself if this thread waited first.)
 fn until_refused<V: std::fmt::Debug>(call: impl Fn() -> Result<Landing<V>, Error<std::convert::Infallible>>) {
     until(|| match call() {
-        Err(Error::TimedOut) => false,
+        Err(Error::TimedOut(_)) => false,
         other => {
             circle(other.unwrap_err());
             true
@@ -36,11 +36,11 @@ fn p7_re_entry_is_refused_in_every_verb() {
                 reads.try_work(&1, || Ok(0)).unwrap_err(),
                 reads.call(&1).run(|| Ok(0)).unwrap_err(),
                 reads.call(&1).fresh().run(|| Ok(0)).unwrap_err(),
-                reads.call(&1).wait().unwrap().unwrap_err(),
+                reads.call(&1).follow().unwrap().unwrap_err(),
                 // The caller's own deadline does not suppress the check: a wait that can only time out is a mistake.
                 reads.call(&1).timeout(AGES).run(|| Ok(0)).unwrap_err(),
                 reads.call(&1).deadline(Instant::now() + AGES).run(|| Ok(0)).unwrap_err(),
-                reads.call(&1).timeout(AGES).wait().unwrap().unwrap_err(),
+                reads.call(&1).timeout(AGES).follow().unwrap().unwrap_err(),
                 reads.call(&1).takeover_after(AGES).run(|| Ok(0)).unwrap_err(),
             ];
             for error in refused {
@@ -63,9 +63,9 @@ fn p7_re_entry_is_refused_in_every_verb() {
             let refused = [
                 writes.try_write(&1, || Ok(0)).unwrap_err(),
                 writes.call(&1).run(|| Ok(0)).unwrap_err(),
-                writes.call(&1).wait().unwrap().unwrap_err(),
+                writes.call(&1).flush().unwrap().unwrap_err(),
                 writes.call(&1).timeout(AGES).run(|| Ok(0)).unwrap_err(),
-                writes.call(&1).deadline(Instant::now() + AGES).wait().unwrap().unwrap_err(),
+                writes.call(&1).deadline(Instant::now() + AGES).flush().unwrap().unwrap_err(),
             ];
             for error in refused {
                 assert_eq!(circle(error).hops().len(), 1);
@@ -128,7 +128,7 @@ fn p7_each_hop_is_named() {
                 let one = one
                     .spawn({
                         let (users, posts) = (users_.clone(), posts_.clone());
-                        move || users.work(&"ann", || posts.call(&7).wait().unwrap().unwrap().value)
+                        move || users.work(&"ann", || posts.call(&7).flush().unwrap().unwrap().value)
                     })
                     .unwrap();
                 until_waiting(&posts_, &7, 1);
@@ -152,7 +152,7 @@ fn p7_each_hop_is_named() {
                 for part in [
                     "key \"ann\" in group \"users\"",
                     "which waits for",
-                    "key 7 in group \"posts\"",
+                    "key 7 in write group \"posts\"",
                     "which is this thread",
                 ] {
                     assert!(words.contains(part), "{part:?} is missing in: {words}");
@@ -227,20 +227,20 @@ fn p7_a_circle_through_a_queued_write() {
 }
 static LATER: std::sync::Mutex<Vec<std::thread::JoinHandle<u32>>> = std::sync::Mutex::new(Vec::new());
 
-/// After a promotion those aboard wait for the captain, not for the leader before it.
+/// After a promotion the followers wait for the new leader, not for the leader before it.
 #[test]
-fn p7_a_circle_through_a_promoted_captain() {
+fn p7_a_circle_through_a_promoted_leader() {
     within(|| {
         let group: WriteGroup<u8, u32> = WriteGroup::new();
         let first = hold(&group, 1, || 1);
-        // The superseded one runs key 2 and is aboard the queued flight of key 1 …
+        // The superseded one runs key 2 and waits for the queued flight of key 1 …
         let superseded = {
             let group = group.clone();
             spawn(move || group.write(&2, || group.write(&1, || unreachable!()) + 1))
         };
         until_waiting(&group, &1, 1);
-        // … whose captain, once it runs, wants key 2.
-        let captain = {
+        // … whose new leader, once it runs, wants key 2.
+        let newest = {
             let group = group.clone();
             spawn(move || {
                 group.write(&1, || {
@@ -253,7 +253,7 @@ fn p7_a_circle_through_a_promoted_captain() {
         };
         until_waiting(&group, &1, 2);
         first.release();
-        assert_eq!((finish(captain), finish(superseded)), (40, 41));
+        assert_eq!((finish(newest), finish(superseded)), (40, 41));
     });
 }
 
@@ -263,7 +263,7 @@ fn p7_a_circle_through_a_spawned_job() {
         let group: Group<u8, u32> = Group::new();
         let value = group.work(&1, || {
             let inner = group.clone();
-            let receiver = group.call(&2).spawn(move || inner.try_work(&1, || Ok(0)).map_err(|_| unreachable!()));
+            let receiver = group.spawn(&2, move || inner.try_work(&1, || Ok(0)).map_err(|_| unreachable!()));
             until_waiting(&group, &1, 1); // the job runs and waits for this thread
             until_refused(|| group.call(&2).timeout(SOON).run(|| unreachable!()));
             let error = group.try_work(&2, || Ok(0)).unwrap_err();
@@ -300,7 +300,7 @@ fn p7_a_circle_through_a_job_that_starts_late() {
                 Ok(u32::from(key))
             }
         };
-        let receiver = group.call(&1).spawn(nested(2));
+        let receiver = group.spawn(&1, nested(2));
         let blocked = {
             let (group, nested) = (group.clone(), nested(1));
             spawn(move || group.try_write(&2, nested))
@@ -331,7 +331,7 @@ fn p7_no_alarm_where_another_wait_ends_by_itself() {
                             let call = if takeover { call.takeover_after(SOON * 10) } else { call.timeout(SOON * 10) };
                             match call.run(|| Ok(70)) {
                                 Ok(landing) => landing.value,
-                                Err(Error::TimedOut) => 71,
+                                Err(Error::TimedOut(_)) => 71,
                                 // It came second, and closed the circle itself: its own deadline spares it nothing.
                                 Err(Error::Deadlock(_)) => 72,
                                 Err(error) => panic!("{error}"),

@@ -45,12 +45,12 @@ fn p8_no_key_value_or_error_outlives_its_flight() {
                     drop(catch_unwind(AssertUnwindSafe(|| match i {
                         0 => drop(call.run(|| run())),
                         1 => drop(call.fresh().run(|| run())),
-                        _ => drop(call.wait()),
+                        _ => drop(call.follow()),
                     })));
                 })
             };
             let run = end.clone();
-            let receiver = reads.call(&key).spawn(move || run());
+            let receiver = reads.spawn(&key, move || run());
             let hasty = reads.call(&key).timeout(SOON).run(|| end());
             assert!(hasty.unwrap_err().is_timed_out());
             if ending == 1 {
@@ -91,7 +91,7 @@ fn p8_a_storm_leaves_an_idle_group() {
                         let work = move || if round % 3 == 0 { Err(()) } else { Ok(round) };
                         match round % 6 {
                             0 => drop(group.call(&key).fresh().run(work)),
-                            1 => drop(group.call(&key).wait()),
+                            1 => drop(group.call(&key).follow()),
                             2 => drop(group.forget(&key)),
                             3 => drop(group.call(&key).takeover_after(SOON / 100).run(work)),
                             _ => drop(group.try_work(&key, work)),
@@ -115,7 +115,7 @@ fn p8_a_spawned_flights_thread_ends() {
     within(|| {
         let group: Group<u8, String> = Group::builder().name("prices").build();
         let (canary, gone) = Canary::new();
-        let receiver = group.call(&1).spawn(move || {
+        let receiver = group.spawn(&1, move || {
             KEPT.set(Some(canary));
             Ok(std::thread::current().name().unwrap_or_default().to_owned())
         });
@@ -165,7 +165,7 @@ fn p8_what_nobody_waits_for_any_more_is_dropped() {
         let (canary, gone) = Canary::new();
         let (gate, ran) = (Gate::new(), Gate::new());
         let group: Group<u8, u32> = Group::new();
-        drop(group.call(&1).spawn({
+        drop(group.spawn(&1, {
             let (gate, ran) = (gate.clone(), ran.clone());
             move || {
                 let _canary = canary;
@@ -174,7 +174,7 @@ fn p8_what_nobody_waits_for_any_more_is_dropped() {
                 Ok(1)
             }
         }));
-        let late = group.call(&1).spawn(|| unreachable!());
+        let late = group.spawn(&1, || unreachable!());
         until_waiting(&group, &1, 1);
         drop(group); // the last handle of ours: the flight goes on
         gate.open();
@@ -184,11 +184,11 @@ fn p8_what_nobody_waits_for_any_more_is_dropped() {
 
         let (canary, gone) = Canary::new();
         let group: Group<u8, u32> = Group::builder().executor(drop).build();
-        let receiver = group.call(&1).spawn(move || {
+        let receiver = group.spawn(&1, move || {
             let _canary = canary;
             Ok(1)
         });
-        assert_eq!(receiver.recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(receiver.recv().unwrap(), Err(Error::abandoned()));
         assert_eq!((gone.load(SeqCst), group.in_flight()), (1, 0));
     });
 }

@@ -27,7 +27,7 @@ fn p9_followers_see_what_the_leader_wrote_beside_its_value() {
             let seen = beside.clone();
             let followers = line_up(&group, 1, 4, move |group, i| {
                 let value = if i == 3 {
-                    group.call(&1).wait().unwrap().unwrap().value
+                    group.call(&1).follow().unwrap().unwrap().value
                 } else {
                     group.work(&1, || unreachable!())
                 };
@@ -46,7 +46,7 @@ fn p9_a_receiver_sees_what_the_leader_wrote() {
         for round in 1..50 {
             let beside = Arc::new(AtomicU64::new(0));
             let written = beside.clone();
-            let receiver = group.call(&1).spawn(move || {
+            let receiver = group.spawn(&1, move || {
                 written.store(round, Relaxed);
                 Ok(())
             });

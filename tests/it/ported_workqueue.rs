@@ -45,7 +45,7 @@ fn an_item_added_while_it_is_processed_is_processed_again() {
         let again = {
             let (inner, runs_in_first, runs) = (group.clone(), runs.clone(), runs.clone());
             group.write(&1, move || {
-                let receiver = inner.call(&1).spawn(move || {
+                let receiver = inner.spawn(&1, move || {
                     assert_eq!(runs.load(SeqCst), 1, "not before the first is done");
                     Ok(runs.fetch_add(1, SeqCst))
                 });
@@ -99,7 +99,7 @@ fn waiting_for_an_item_waits_for_its_pending_run() {
         until_waiting(&group, &"foo", 1);
         let drained = {
             let group = group.clone();
-            spawn(move || group.call(&"foo").wait().unwrap().unwrap().value)
+            spawn(move || group.call(&"foo").flush().unwrap().unwrap().value)
         };
         until_waiting(&group, &"foo", 2);
         first.release();
@@ -107,7 +107,7 @@ fn waiting_for_an_item_waits_for_its_pending_run() {
         assert!(!drained.is_finished());
         second.release();
         assert_eq!(finish(drained), 2);
-        assert!(group.call(&"foo").wait().is_none(), "drained");
+        assert!(group.call(&"foo").flush().is_none(), "drained");
     });
 }
 

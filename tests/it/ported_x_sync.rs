@@ -65,12 +65,12 @@ fn a_forgotten_flight_does_not_disturb_its_successor() {
         group.forget("key");
         let unblock = Gate::new();
         let inside = unblock.clone();
-        let second = group.call("key").spawn(move || {
+        let second = group.spawn("key", move || {
             inside.pass();
             Ok(2)
         });
         assert_eq!(first.release(), 1);
-        let third = group.call("key").spawn(|| Ok(3));
+        let third = group.spawn("key", || Ok(3));
         unblock.open();
         assert_eq!(second.recv().unwrap().unwrap().value, 2);
         assert_eq!(third.recv().unwrap().unwrap().value, 2);
@@ -82,7 +82,7 @@ fn a_forgotten_flight_does_not_disturb_its_successor() {
 fn a_spawned_call_delivers_through_its_receiver() {
     within(|| {
         let group: Group<String, String> = Group::new();
-        let receiver = group.call("key").spawn(|| Ok("bar".to_owned()));
+        let receiver = group.spawn("key", || Ok("bar".to_owned()));
         assert_eq!(receiver.recv().unwrap().unwrap().value, "bar");
         assert!(receiver.recv().is_err(), "one message, and the channel is closed");
     });
@@ -111,13 +111,13 @@ fn a_panic_reaches_every_caller() {
 fn a_panic_reaches_a_receiver() {
     within(|| {
         let group: Group<String, u32> = Group::new();
-        let receiver = group.call("").spawn(|| panic!("Panicking in DoChan"));
+        let receiver = group.spawn("", || panic!("Panicking in DoChan"));
         assert!(
             matches!(receiver.recv().unwrap(), Err(Error::Panicked(panic)) if panic.message() == "Panicking in DoChan")
         );
 
         let leader = hold(&group, "".to_owned(), || panic!("Panicking in Do"));
-        let receiver = group.call("").spawn(|| panic!("unexpectedly executed"));
+        let receiver = group.spawn("", || panic!("unexpectedly executed"));
         until_waiting(&group, &String::new(), 1);
         assert!(leader.release_caught().is_err());
         assert!(

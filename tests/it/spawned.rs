@@ -26,7 +26,7 @@ fn an_executor_that_runs_inline_does_not_recurse() {
         let receivers = Arc::new(Mutex::new(Vec::new()));
         fn spawn_next(group: &WriteGroup<u8, u32>, receivers: &Receivers, left: u32) {
             let (again, more) = (group.clone(), receivers.clone());
-            let receiver = group.call(&1).spawn(move || {
+            let receiver = group.spawn(&1, move || {
                 if left > 0 {
                     spawn_next(&again, &more, left - 1); // queued behind this very run
                 }
@@ -68,8 +68,8 @@ type JobQueue = crossbeam_channel::Receiver<Job>;
 fn p12_a_spawned_closure_waits_for_its_executor() {
     within(|| {
         let (group, queue) = queued::<u8>();
-        let first = group.call(&1).spawn(|| Ok(1));
-        let second = group.call(&1).spawn(|| unreachable!("joins the first"));
+        let first = group.spawn(&1, || Ok(1));
+        let second = group.spawn(&1, || unreachable!("joins the first"));
         assert_eq!((group.in_flight(), group.followers(&1), queue.len()), (1, 1, 1));
         assert!(first.try_recv().is_err(), "nobody has run the job yet");
         let blocked = {
@@ -77,7 +77,7 @@ fn p12_a_spawned_closure_waits_for_its_executor() {
             spawn(move || group.call(&1).run(|| unreachable!()))
         };
         until_waiting(&group, &1, 2);
-        assert_eq!(group.call(&1).timeout(Duration::ZERO).run(|| Ok(2)), Err(Error::TimedOut));
+        assert_eq!(group.call(&1).timeout(Duration::ZERO).run(|| Ok(2)), Err(Error::timed_out()));
         queue.recv().unwrap().run();
         let landing = first.recv().unwrap().unwrap();
         assert_eq!((landing.value, landing.role, landing.shared()), (1, Role::Leader, true));
@@ -85,7 +85,7 @@ fn p12_a_spawned_closure_waits_for_its_executor() {
         assert_eq!((landing.value, landing.role, landing.shared()), (1, Role::Follower, true));
         assert_eq!(finish(blocked).unwrap().role, Role::Follower);
         assert_eq!(group.in_flight(), 0);
-        let alone = group.call(&1).spawn(|| Ok(3));
+        let alone = group.spawn(&1, || Ok(3));
         queue.recv().unwrap().run();
         assert!(!alone.recv().unwrap().unwrap().shared());
     });
@@ -96,35 +96,35 @@ fn p12_a_spawned_closure_waits_for_its_executor() {
 fn p5_a_dropped_job_strands_nobody() {
     within(|| {
         let (group, queue) = queued::<u8>();
-        let first = group.call(&1).spawn(|| unreachable!());
+        let first = group.spawn(&1, || unreachable!());
         let onlooker = {
             let group = group.clone();
-            spawn(move || group.call(&1).wait())
+            spawn(move || group.call(&1).follow())
         };
         until_waiting(&group, &1, 1);
         let job = queue.recv().unwrap();
         assert!(queue.is_empty());
         drop(job);
-        assert_eq!(first.recv().unwrap(), Err(Error::Abandoned));
-        assert_eq!(finish(onlooker), Some(Err(Error::Abandoned)));
+        assert_eq!(first.recv().unwrap(), Err(Error::abandoned()));
+        assert_eq!(finish(onlooker), Some(Err(Error::abandoned())));
         assert_eq!(group.in_flight(), 0);
 
         // A blocked follower leads with its own closure; a spawned one is handed to the executor in its turn.
-        let first = group.call(&1).spawn(|| unreachable!());
+        let first = group.spawn(&1, || unreachable!());
         let blocked = {
             let group = group.clone();
             spawn(move || group.call(&1).run(|| Ok(2)))
         };
         until_waiting(&group, &1, 1);
         drop(queue.recv().unwrap());
-        assert_eq!(first.recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(first.recv().unwrap(), Err(Error::abandoned()));
         let landing = finish(blocked).unwrap();
         assert_eq!((landing.value, landing.role), (2, Role::Leader));
 
-        let first = group.call(&1).spawn(|| unreachable!());
-        let second = group.call(&1).spawn(|| Ok(3));
+        let first = group.spawn(&1, || unreachable!());
+        let second = group.spawn(&1, || Ok(3));
         drop(queue.recv().unwrap());
-        assert_eq!(first.recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(first.recv().unwrap(), Err(Error::abandoned()));
         queue.recv().unwrap().run();
         let landing = second.recv().unwrap().unwrap();
         assert_eq!((landing.value, landing.role), (3, Role::Leader));
@@ -132,28 +132,28 @@ fn p5_a_dropped_job_strands_nobody() {
     });
 }
 
-/// Whoever is queued behind a dropped job goes into the air.
+/// Calls that are queued behind a dropped job go into the air.
 #[test]
 fn p10_a_dropped_job_promotes_those_queued_behind_it() {
     within(|| {
         let (jobs, queue) = crossbeam_channel::unbounded::<Job>();
         let group: WriteGroup<u8, u32> = WriteGroup::builder().executor(move |job| jobs.send(job).unwrap()).build();
-        let dropped = group.call(&1).spawn(|| unreachable!());
-        let superseded = group.call(&1).spawn(|| unreachable!());
-        let captain = group.call(&1).spawn(|| Ok(2));
+        let dropped = group.spawn(&1, || unreachable!());
+        let superseded = group.spawn(&1, || unreachable!());
+        let newest = group.spawn(&1, || Ok(2));
         assert_eq!((group.followers(&1), queue.len()), (2, 1));
         drop(queue.recv().unwrap());
-        assert_eq!(dropped.recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(dropped.recv().unwrap(), Err(Error::abandoned()));
         queue.recv().unwrap().run();
-        assert_eq!(captain.recv().unwrap().unwrap().role, Role::Leader);
+        assert_eq!(newest.recv().unwrap().unwrap().role, Role::Leader);
         assert_eq!(superseded.recv().unwrap().unwrap().role, Role::Follower);
         // And if the promoted one is dropped, too, the superseded ones still have their closures.
-        let first = group.call(&1).spawn(|| unreachable!());
-        let second = group.call(&1).spawn(|| Ok(3));
-        let third = group.call(&1).spawn(|| unreachable!());
+        let first = group.spawn(&1, || unreachable!());
+        let second = group.spawn(&1, || Ok(3));
+        let third = group.spawn(&1, || unreachable!());
         drop(queue.recv().unwrap());
         drop(queue.recv().unwrap());
-        assert_eq!((first.recv().unwrap(), third.recv().unwrap()), (Err(Error::Abandoned), Err(Error::Abandoned)));
+        assert_eq!((first.recv().unwrap(), third.recv().unwrap()), (Err(Error::abandoned()), Err(Error::abandoned())));
         queue.recv().unwrap().run();
         assert_eq!(second.recv().unwrap().unwrap().value, 3);
         assert_eq!(group.in_flight(), 0);
@@ -166,10 +166,10 @@ fn p10_a_forgotten_job_does_not_disturb_its_successor() {
     within(|| {
         for run in [true, false] {
             let (group, queue) = queued::<u8>();
-            let old = group.call(&1).spawn(|| Ok(1));
+            let old = group.spawn(&1, || Ok(1));
             let old_job = queue.recv().unwrap();
             assert!(group.forget(&1));
-            let new = group.call(&1).spawn(|| Ok(2));
+            let new = group.spawn(&1, || Ok(2));
             if run {
                 old_job.run()
             } else {
@@ -192,7 +192,7 @@ fn p5_an_executor_that_panics_abandons_the_job() {
     within(|| {
         let group: Group<u8, u32> = Group::builder().executor(|_| panic!("no workers")).build();
         for _ in 0..3 {
-            assert_eq!(group.call(&1).spawn(|| Ok(1)).recv().unwrap(), Err(Error::Abandoned));
+            assert_eq!(group.spawn(&1, || Ok(1)).recv().unwrap(), Err(Error::abandoned()));
         }
         assert_eq!((group.in_flight(), group.stats().abandoned), (0, 3));
         assert_eq!(group.work(&1, || 2), 2);
@@ -204,7 +204,7 @@ fn p5_an_executor_that_panics_abandons_the_job() {
 fn p5_a_panicking_job_does_not_unwind_into_its_worker() {
     within(|| {
         let (group, queue) = queued::<u8>();
-        let receiver = group.call(&1).spawn(|| panic!("in the job"));
+        let receiver = group.spawn(&1, || panic!("in the job"));
         queue.recv().unwrap().run();
         let error = receiver.recv().unwrap().unwrap_err();
         assert_eq!(error.to_string(), "the work panicked: in the job");
@@ -217,9 +217,9 @@ fn the_default_executor_names_its_threads() {
     within(|| {
         let name = || Ok(std::thread::current().name().unwrap_or_default().to_owned());
         let named: Group<u8, String> = Group::builder().name("prices").build();
-        assert_eq!(named.call(&1).spawn(name).recv().unwrap().unwrap().value, "flight prices");
+        assert_eq!(named.spawn(&1, name).recv().unwrap().unwrap().value, "flight prices");
         let unnamed: WriteGroup<u8, String> = WriteGroup::new();
-        let value = unnamed.call(&1).spawn(name).recv().unwrap().unwrap().value;
+        let value = unnamed.spawn(&1, name).recv().unwrap().unwrap().value;
         assert!(value.starts_with("flight"), "{value}");
     });
 }
@@ -229,8 +229,8 @@ fn the_default_executor_names_its_threads() {
 fn a_dropped_receiver_cancels_nothing() {
     within(|| {
         let (group, queue) = queued::<u8>();
-        drop(group.call(&1).spawn(|| Ok(1)));
-        let other = group.call(&1).spawn(|| unreachable!());
+        drop(group.spawn(&1, || Ok(1)));
+        let other = group.spawn(&1, || unreachable!());
         queue.recv().unwrap().run();
         assert_eq!(other.recv().unwrap().unwrap().value, 1);
 
@@ -238,7 +238,7 @@ fn a_dropped_receiver_cancels_nothing() {
         let ran = Gate::new();
         let first = hold(&writes, 1, || 1);
         let inside = ran.clone();
-        drop(writes.call(&1).spawn(move || {
+        drop(writes.spawn(&1, move || {
             inside.open();
             Ok(2)
         }));
@@ -254,7 +254,7 @@ fn p7_spawning_for_ones_own_key_is_no_deadlock() {
         let group: Group<u8, u32> = Group::new();
         let mut receiver = None;
         let value = group.work(&1, || {
-            receiver = Some(group.call(&1).spawn(|| unreachable!("joins this very flight")));
+            receiver = Some(group.spawn(&1, || unreachable!("joins this very flight")));
             5
         });
         assert_eq!(value, 5);
@@ -270,7 +270,7 @@ fn p7_a_job_not_yet_started_ends_the_chain() {
         let (group, queue) = queued::<u8>();
         let value = {
             let inner = group.clone();
-            let receiver = group.call(&2).spawn(move || Ok(inner.work(&1, || 10) + 1));
+            let receiver = group.spawn(&2, move || Ok(inner.work(&1, || 10) + 1));
             let waiter = {
                 let group = group.clone();
                 spawn(move || group.try_work(&2, || unreachable!()))
@@ -290,6 +290,6 @@ fn p7_a_job_not_yet_started_ends_the_chain() {
 fn a_groups_name_may_hold_a_nul() {
     within(|| {
         let group: Group<u8, u8> = Group::builder().name("a\0b").build();
-        assert_eq!(group.call(&1).spawn(|| Ok(2)).recv().unwrap().unwrap().value, 2);
+        assert_eq!(group.spawn(&1, || Ok(2)).recv().unwrap().unwrap().value, 2);
     });
 }

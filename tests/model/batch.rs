@@ -124,7 +124,7 @@ fn play(setting: Setting, callers: &[Caller]) {
     assert_eq!(stats.keys, batches.iter().map(|(keys, _)| keys.len() as u64).sum::<u64>());
     assert_eq!(
         stats.timed_out,
-        ends.iter().filter(|(_, _, got)| matches!(got, Ok(Err(Error::TimedOut)))).count() as u64
+        ends.iter().filter(|(_, _, got)| matches!(got, Ok(Err(Error::TimedOut(_))))).count() as u64
     );
 
     if setting.panics_on.is_none() {
@@ -136,7 +136,7 @@ fn judge(setting: Setting, ends: &[End], batches: &[(Vec<u32>, thread::ThreadId)
     for (caller, _, got) in ends {
         match got {
             Ok(Ok(made)) => assert!(batches[made.batch].0.contains(&caller.key)),
-            Ok(Err(Error::TimedOut)) => assert!(caller.timed),
+            Ok(Err(Error::TimedOut(_))) => assert!(caller.timed),
             Ok(Err(Error::Panicked(_))) | Err(()) => assert!(setting.panics_on.is_some()),
             Ok(Err(other)) => panic!("unexpected {other:?}"),
         }
@@ -222,5 +222,39 @@ fn a_panic_reaches_its_batch_and_no_other() {
 fn every_sleeper_is_woken() {
     check(|| {
         play(Setting::default(), &[caller(1), caller(2), caller(2), timed(2), caller(3), timed(3), caller(4)]);
+    });
+}
+
+/// Several keys of one caller, beside single loads and one that gives up: each key has its answer, and nothing is left.
+#[test]
+fn many_keys_of_one_caller() {
+    check(|| {
+        let world = Arc::new(World::default());
+        let setting = Setting { max_batch: Some(2), ..Setting::default() };
+        let batcher: Batcher<u32, Made, ()> = Batcher::builder().max_batch(2).build({
+            let world = Arc::clone(&world);
+            move |keys: &[u32]| Ok(world.run(setting, keys))
+        });
+        let many = |keys: &'static [u32], timed: bool| {
+            let (world, batcher) = (Arc::clone(&world), batcher.clone());
+            thread::spawn(move || {
+                let called = world.clock.fetch_add(1, SeqCst);
+                let call = batcher.call(keys);
+                let call = if timed { call.timeout(Duration::from_secs(1)) } else { call };
+                let found = call.load_many();
+                assert_eq!(found.len(), keys.len());
+                for (key, part) in found {
+                    match part {
+                        Ok(made) => assert!(made.key == key && called < made.started, "{made:?}"),
+                        Err(error) => assert!(timed && error.is_timed_out(), "{error:?}"),
+                    }
+                }
+            })
+        };
+        let callers = [many(&[1, 2, 3], false), many(&[3, 4], true), many(&[2], false)];
+        assert_eq!(batcher.load(&3).unwrap().key, 3);
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        assert_eq!((batcher.waiting(), batcher.queued()), (0, 0));
+        assert_eq!(batcher.load_many(&[7, 8, 9]).len(), 3, "the batcher works on");
     });
 }

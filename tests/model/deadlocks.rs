@@ -1,7 +1,7 @@
 //! P7: no silent deadlock, and no false alarm.
 
 use crate::harness::{A_WHILE, explore, explore_for, spawn, work};
-use flight_group::{Error, Event, EventKind, Group, WriteGroup};
+use flight_group::{Batcher, Error, Event, EventGroup, EventKind, Group, WriteGroup};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -265,7 +265,7 @@ fn p7_re_entry_is_refused() {
             assert!(nested.is_deadlock());
             assert!(group.call(&1).fresh().run(|| Ok(0)).unwrap_err().is_deadlock());
             assert!(group.call(&1).timeout(A_WHILE).run(|| Ok(0)).unwrap_err().is_deadlock());
-            assert!(group.call(&1).wait().unwrap().unwrap_err().is_deadlock());
+            assert!(group.call(&1).follow().unwrap().unwrap_err().is_deadlock());
             1
         });
         writes.write(&1, || {
@@ -274,5 +274,116 @@ fn p7_re_entry_is_refused() {
         });
         onlooker.join().unwrap();
         assert_eq!(group.in_flight() + writes.in_flight(), 0);
+    });
+}
+
+/// A call that is told or served, and nothing else.
+fn told<V>(outcome: Result<V, Error<std::convert::Infallible>>, circles: &AtomicUsize) {
+    match outcome {
+        Ok(_) => {}
+        Err(Error::Deadlock(circle)) => {
+            assert_eq!(circle.hops().len(), 2);
+            circles.fetch_add(1, SeqCst);
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// A batch that asks a group, whose leader loads another key.
+#[test]
+fn p7_a_circle_of_a_group_and_a_batcher() {
+    explore(|| {
+        let (group, circles): (Group<u8, u8>, _) = (Group::new(), Arc::new(AtomicUsize::new(0)));
+        let meeting = Arc::new(shuttle::sync::Barrier::new(2));
+        let batcher: Batcher<u8, u8> = Batcher::new({
+            let (group, circles, meeting) = (group.clone(), circles.clone(), meeting.clone());
+            move |keys: &[u8]| {
+                if keys.contains(&7) {
+                    meeting.wait();
+                    told(group.try_work(&1, || Ok(1)), &circles);
+                }
+                Ok(keys.iter().map(|&key| (key, key)).collect())
+            }
+        });
+        let reader = {
+            let (group, batcher, circles) = (group.clone(), batcher.clone(), circles.clone());
+            spawn(move || {
+                group.work(&1, || {
+                    meeting.wait();
+                    told(batcher.load(&8), &circles);
+                    1
+                })
+            })
+        };
+        assert_eq!(batcher.load(&7).unwrap(), 7);
+        reader.join().unwrap();
+        assert!(circles.load(SeqCst) >= 1);
+        assert_eq!((group.in_flight(), batcher.waiting(), batcher.queued()), (0, 0, 0));
+    });
+}
+
+/// An event's push that asks a group, whose leader pushes for the same key.
+#[test]
+fn p7_a_circle_of_a_group_and_a_push() {
+    explore(|| {
+        let (group, circles): (Group<u8, u8>, _) = (Group::new(), Arc::new(AtomicUsize::new(0)));
+        let meeting = Arc::new(shuttle::sync::Barrier::new(2));
+        let events: EventGroup<u8, u8> = EventGroup::new(|sum, n| *sum += n, {
+            let (group, circles, meeting) = (group.clone(), circles.clone(), meeting.clone());
+            move |_: &u8, sum| {
+                if sum == 1 {
+                    meeting.wait();
+                    told(group.try_work(&1, || Ok(1)), &circles);
+                }
+                Ok(())
+            }
+        });
+        let reader = {
+            let (group, events, circles) = (group.clone(), events.clone(), circles.clone());
+            spawn(move || {
+                group.work(&1, || {
+                    meeting.wait();
+                    told(events.push(&5, 2), &circles);
+                    1
+                })
+            })
+        };
+        told(events.push(&5, 1), &circles);
+        reader.join().unwrap();
+        assert!(circles.load(SeqCst) >= 1);
+        assert_eq!((group.in_flight(), events.in_flight(), events.followers(&5)), (0, 0, 0));
+    });
+}
+
+/// Reads before writes before events before batches: nobody is told of a circle, whatever is handed on meanwhile.
+#[test]
+fn p7_no_false_alarm_through_all_kinds() {
+    fn calm<V>(outcome: Result<V, Error<std::convert::Infallible>>) -> Result<V, std::convert::Infallible> {
+        Ok(outcome.unwrap_or_else(|error| panic!("a false alarm: {error}")))
+    }
+    explore(|| {
+        let batcher: Batcher<u8, u8> = Batcher::new(|keys: &[u8]| {
+            work();
+            Ok(keys.iter().map(|&key| (key, key)).collect())
+        });
+        let last = batcher.clone();
+        let events: EventGroup<u8, u8, u8> =
+            EventGroup::new(|sum, n| *sum += n, move |key: &u8, _| calm(last.load(key)));
+        let (reads, writes): (Group<u8, u8>, WriteGroup<u8, u8>) = (Group::new(), WriteGroup::new());
+        let caller = |first: u8| {
+            let (reads, writes, events, batcher) = (reads.clone(), writes.clone(), events.clone(), batcher.clone());
+            move || {
+                let push = || calm(events.push(&1, 1).map(|landing| landing.value));
+                match first {
+                    0 => drop(calm(reads.try_work(&1, || calm(writes.try_write(&1, push))))),
+                    1 => drop(calm(writes.try_write(&1, push))),
+                    2 => drop(push()),
+                    _ => drop(calm(batcher.load(&2))),
+                }
+            }
+        };
+        let callers = [1, 2, 3].map(|first| spawn(caller(first)));
+        caller(0)();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
     });
 }

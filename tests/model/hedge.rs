@@ -2,7 +2,7 @@
 
 use crate::harness::explore;
 use flight_group::hedge::{Attempt, Job, Threads};
-use flight_group::{CancelToken, Error, Hedge, HedgeError};
+use flight_group::{CancelToken, Error, Group, Hedge, HedgeError};
 use shuttle::sync::Mutex;
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::thread;
@@ -213,5 +213,78 @@ fn the_budget_is_spent_once() {
             .collect();
         let made: usize = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
         assert_eq!(made, 4, "two calls, two extra attempts");
+    });
+}
+
+/// The attempts wait for the flight that the call is part of: the call, or an attempt, is told, and all end.
+#[test]
+fn p7_attempts_that_wait_for_the_calls_own_flight() {
+    for max in [1, 2] {
+        explore(move || {
+            let group: Group<u8, u8> = Group::new();
+            let threads = Threads::new(2);
+            let again = group.clone();
+            let value = group.work(&1, || {
+                let hedge = Hedge::new().threads(&threads).delay(DELAY).max(max);
+                match hedge.run(move |_| again.try_work(&1, || Ok(0))) {
+                    Err(HedgeError::Deadlock(circle)) => assert_eq!(circle.hops().len(), 2),
+                    Err(HedgeError::Failed(errors)) => {
+                        assert!(errors.iter().all(|error| error.work().is_some_and(Error::is_deadlock)))
+                    }
+                    other => panic!("{other:?}"),
+                }
+                7
+            });
+            assert_eq!(value, 7);
+        });
+    }
+}
+
+/// One attempt can always bring a reply: whatever the others wait for, nobody is told.
+#[test]
+fn p7_no_alarm_while_one_attempt_goes_on() {
+    explore(|| {
+        let group: Group<u8, u8> = Group::new();
+        let threads = Threads::new(2);
+        let again = group.clone();
+        let value = group.work(&1, || {
+            let hedge = Hedge::new().threads(&threads);
+            let ask = |i: u8| {
+                let again = again.clone();
+                move |_: Attempt| match i {
+                    0 => again.try_work(&1, || Ok(9)).map_err(|error| error.to_string()),
+                    _ => {
+                        crate::harness::work();
+                        Ok(i)
+                    }
+                }
+            };
+            hedge.first([0, 1].map(ask)).unwrap_or_else(|error| panic!("a false alarm: {error}"))
+        });
+        assert_eq!(value, 1);
+    });
+}
+
+/// Hedged flights that another thread's flight waits for, in one order only.
+#[test]
+fn p7_no_false_alarm_among_hedges_and_flights() {
+    explore(|| {
+        let group: Group<u8, u8> = Group::new();
+        let threads = Threads::new(2);
+        let run = || {
+            let (group, threads) = (group.clone(), threads.clone());
+            move || {
+                let inner = group.clone();
+                let outcome = group.try_work(&1, || {
+                    let hedge = Hedge::new().threads(&threads).delay(DELAY).max(2);
+                    let reply = hedge.run(move |attempt| inner.try_work(&(2 + attempt.index() as u8), || Ok(1)));
+                    Ok(reply.unwrap_or_else(|error| panic!("a false alarm: {error}")))
+                });
+                assert_eq!(outcome, Ok(1));
+            }
+        };
+        let other = thread::spawn(run());
+        run()();
+        other.join().unwrap();
     });
 }

@@ -57,7 +57,7 @@ fn p5_a_panic_over_many_keys_strands_none() {
                 if let Ok(shares) = outcome {
                     // Both keys were in the air already: the closure did not run, and one forgot its key.
                     assert_eq!(shares[&1].as_ref().unwrap().value, 1);
-                    assert!(shares[&2].is_ok() || shares[&2] == Err(Error::Missing));
+                    assert!(shares[&2].is_ok() || shares[&2] == Err(Error::missing()));
                 }
             })
         };
@@ -77,7 +77,7 @@ fn p5_a_panic_over_many_keys_strands_none() {
             }) {
                 Ok(value) => assert_eq!(value, key),
                 Err(Error::Panicked(panic)) => assert_eq!(panic.message(), "bang"),
-                Err(error) => assert_eq!((error, key), (Error::Missing, 2)),
+                Err(error) => assert_eq!((error, key), (Error::missing(), 2)),
             }
         }
         forgetful.join().unwrap();

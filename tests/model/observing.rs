@@ -30,7 +30,7 @@ fn waits_of_readers_are_linked_and_everything_is_closed() {
                 })
             })
             .collect();
-        assert!(group.forget(&1) || group.call(&2).wait().is_none());
+        assert!(group.forget(&1) || group.call(&2).follow().is_none());
         callers.into_iter().for_each(|caller| drop(caller.join().unwrap().unwrap()));
         drop(group);
         trace::of(&name).assert_complete();

@@ -3,6 +3,7 @@
 use crate::harness::{A_WHILE, Alone, Clock, explore, explore_for, spawn, work};
 use flight_group::{Error, Group, Role};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 /// P1, P2, P8, P9: one at a time, every outcome from a flight that was in the air during the call, nothing left.
 ///
@@ -87,7 +88,7 @@ fn p6_timeouts_disturb_nobody() {
                         Ok(1)
                     }) {
                         Ok(landing) => assert_eq!(landing.value, 1),
-                        Err(error) => assert_eq!(error, Error::TimedOut),
+                        Err(error) => assert_eq!(error, Error::timed_out()),
                     }
                 })
             })
@@ -97,21 +98,21 @@ fn p6_timeouts_disturb_nobody() {
     });
 }
 
-/// Three gates with a place each under a checker, and seven followers: every gate is opened, for everybody at it.
+/// Seven followers sleep on the flight's condvar: one broadcast wakes all of them.
 #[test]
-fn p6_every_gate_is_opened_for_all_at_it() {
-    explore(|| crowd(7, |_| false));
+fn p6_every_follower_is_woken() {
+    explore(|| many_followers(7, |_| false));
 }
 
-/// Some time out before the landing, so that gates stand empty between others, and some while it goes on.
+/// Some followers time out before the landing, and some during it.
 #[test]
-fn p6_a_gate_that_everybody_left_ends_no_chain() {
-    explore(|| crowd(4, |follower| follower < 2));
-    explore(|| crowd(4, |follower| follower % 2 == 1));
+fn p6_followers_that_leave_keep_nobody_asleep() {
+    explore(|| many_followers(4, |follower| follower < 2));
+    explore(|| many_followers(4, |follower| follower % 2 == 1));
 }
 
 /// The leader lands once everybody has boarded; who has no deadline returns with its outcome.
-fn crowd(followers: usize, hasty: impl Fn(usize) -> bool) {
+fn many_followers(followers: usize, hasty: impl Fn(usize) -> bool) {
     let group: Group<u8, u8> = Group::new();
     let mut callers = Vec::new();
     group.work(&1, || {
@@ -134,7 +135,7 @@ fn crowd(followers: usize, hasty: impl Fn(usize) -> bool) {
     callers.into_iter().for_each(|caller| caller.join().unwrap());
 }
 
-/// More followers than there are gates, some of which time out and must pass their share on.
+/// Some of six followers time out.
 #[test]
 fn p6_a_share_of_wake_ups_is_never_lost() {
     explore_for(4, || {
@@ -155,7 +156,7 @@ fn p6_a_share_of_wake_ups_is_never_lost() {
                             Ok(1)
                         })
                     };
-                    assert!(landing.is_ok() || landing == Err(Error::TimedOut) && i % 2 == 1);
+                    assert!(landing.is_ok() || landing == Err(Error::timed_out()) && i % 2 == 1);
                 })
             })
             .collect();
@@ -163,9 +164,9 @@ fn p6_a_share_of_wake_ups_is_never_lost() {
     });
 }
 
-/// `wait` follows or returns, and never leads.
+/// `follow` follows or returns, and never leads.
 #[test]
-fn p2_wait_follows_a_flight_in_the_air() {
+fn p2_follow_follows_a_flight_in_the_air() {
     explore(|| {
         let group: Group<u8, u8> = Group::new();
         let leader = {
@@ -177,12 +178,12 @@ fn p2_wait_follows_a_flight_in_the_air() {
                 })
             })
         };
-        if let Some(landing) = group.call(&1).wait() {
+        if let Some(landing) = group.call(&1).follow() {
             let landing = landing.unwrap();
             assert_eq!((landing.value, landing.role), (5, Role::Follower));
         }
         assert_eq!(leader.join().unwrap(), 5);
-        assert_eq!(group.call(&1).wait(), None);
+        assert_eq!(group.call(&1).follow(), None);
     });
 }
 
@@ -207,5 +208,29 @@ fn p8_an_idle_group_holds_nothing() {
         callers.into_iter().for_each(|caller| caller.join().unwrap());
         assert_eq!(group.in_flight(), 0);
         assert!(group.flights().is_empty());
+    });
+}
+
+/// However threads are scheduled, one expiry costs one load: whoever missed just before a landing looks again.
+#[test]
+fn a_read_through_loads_once() {
+    explore(|| {
+        let group: Group<u8, usize> = Group::new();
+        let (cache, loads) = (Arc::new(shuttle::sync::Mutex::new(None)), Arc::new(Alone::default()));
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                let (group, cache, loads) = (group.clone(), cache.clone(), loads.clone());
+                spawn(move || {
+                    let load = || {
+                        let value = loads.run(|| 7);
+                        *cache.lock().unwrap() = Some(value);
+                        Ok(value)
+                    };
+                    group.read_through(&1, || *cache.lock().unwrap(), load)
+                })
+            })
+            .collect();
+        assert!(callers.into_iter().all(|caller| caller.join().unwrap() == Ok(7)));
+        assert_eq!((loads.runs.load(SeqCst), group.in_flight()), (1, 0));
     });
 }

@@ -27,7 +27,7 @@ fn receivers_and_blocked_callers_share_flights() {
         let group: Group<u8, u8> = Group::builder().executor(move |job| executor.push(job)).build();
         let receivers: Vec<_> = (0..2)
             .map(|i| {
-                group.call(&1).spawn(move || {
+                group.spawn(&1, move || {
                     work();
                     Ok(i)
                 })
@@ -66,7 +66,7 @@ fn p3_spawned_writes_are_covered() {
                         assert!(group.call(&1).run(write).unwrap().value > arrived);
                         None
                     } else {
-                        Some((arrived, group.call(&1).spawn(write)))
+                        Some((arrived, group.spawn(&1, write)))
                     }
                 })
             })
@@ -97,7 +97,7 @@ fn p4_the_newest_runs_whether_it_blocks_or_not() {
         let mut receiver = None;
         let inner = group.clone();
         group.write(&1, || {
-            receiver = Some(inner.call(&1).spawn(|| Ok(1)));
+            receiver = Some(inner.spawn(&1, || Ok(1)));
             let caller = inner.clone();
             blocked = Some(spawn(move || caller.call(&1).run(|| Ok(2)).unwrap()));
             while inner.followers(&1) < 2 {
@@ -131,11 +131,11 @@ fn abandoned_flights_strand_nobody() {
                 })
             })
             .collect();
-        let receiver = group.call(&1).spawn(|| Ok(1));
+        let receiver = group.spawn(&1, || Ok(1));
         blocked.into_iter().for_each(|caller| caller.join().unwrap());
         match receiver.try_recv().unwrap() {
             Ok(landing) => assert_eq!((landing.value, landing.role), (9, Role::Follower)),
-            Err(error) => assert_eq!(error, Error::Abandoned),
+            Err(error) => assert_eq!(error, Error::abandoned()),
         }
         assert_eq!(group.in_flight(), 0);
     });

@@ -76,7 +76,7 @@ fn p6_a_captain_that_times_out_hands_over() {
                         if i % 2 == 0 { group.call(&1).run(write) } else { group.call(&1).timeout(A_WHILE).run(write) };
                     match landing {
                         Ok(landing) => assert!(landing.value > arrived),
-                        Err(error) => assert!(error == Error::TimedOut && i % 2 == 1),
+                        Err(error) => assert!(error == Error::timed_out() && i % 2 == 1),
                     }
                 })
             })
@@ -87,10 +87,10 @@ fn p6_a_captain_that_times_out_hands_over() {
     });
 }
 
-/// A thread's seat goes from one queue to the next, and must have left the last one: whoever lands there afterwards
-/// would otherwise take it out of the queue it stands in now.
+/// A thread's waiter goes from one queue to the next, and must have left the last one: a landing there would otherwise
+/// take it out of the queue that it stands in now.
 #[test]
-fn p6_seats_are_used_again() {
+fn p6_waiters_are_used_again() {
     explore_for(6, || {
         let group: WriteGroup<u8, u8> = WriteGroup::new();
         let write = |group: &WriteGroup<u8, u8>, key: u8| group.write(&key, || key);
@@ -121,7 +121,7 @@ fn p6_a_share_of_wake_ups_is_never_lost_in_a_queue() {
                 spawn(move || {
                     let call = group.call(&1);
                     let landing = if i % 3 == 0 { call.run(|| Ok(1)) } else { call.timeout(A_WHILE).run(|| Ok(1)) };
-                    assert!(landing.is_ok() || landing == Err(Error::TimedOut) && i % 3 != 0);
+                    assert!(landing.is_ok() || landing == Err(Error::timed_out()) && i % 3 != 0);
                 })
             })
             .collect();
@@ -151,10 +151,10 @@ fn p6_a_queued_flight_that_everybody_left_is_dissolved() {
         };
         let onlooker = {
             let group = group.clone();
-            spawn(move || match group.call(&1).wait() {
+            spawn(move || match group.call(&1).flush() {
                 None => {}
                 Some(Ok(landing)) => assert!(landing.value == 1 || landing.value == 2),
-                Some(Err(error)) => assert_eq!(error, Error::Abandoned),
+                Some(Err(error)) => assert_eq!(error, Error::abandoned()),
             })
         };
         leader.join().unwrap();
@@ -186,7 +186,7 @@ fn p3_wait_covers_all_writes_that_arrived_before() {
             .collect();
         work();
         let before = boarded(&group);
-        let _ = group.call(&1).wait();
+        let _ = group.call(&1).flush();
         assert!(covered.load(SeqCst) >= before, "a write that had arrived is not done");
         writers.into_iter().for_each(|writer| writer.join().unwrap());
     });
@@ -229,5 +229,40 @@ fn p3_invalidated_and_fresh_reads_see_the_write() {
         reader.join().unwrap();
         writers.into_iter().for_each(|writer| writer.join().unwrap());
         assert_eq!(reads.in_flight() + writes.in_flight(), 0);
+    });
+}
+
+/// A key is not idle in the moment between two runs: whoever waits for that would find the next run beginning.
+#[test]
+fn p8_a_key_between_two_runs_is_not_idle() {
+    explore(|| {
+        let group: WriteGroup<u8> = WriteGroup::new();
+        let (open, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let run = {
+            let (group, open, ended) = (group.clone(), open.clone(), ended.clone());
+            move || {
+                group.write(&1, || {
+                    while open.load(SeqCst) == 0 {
+                        work();
+                    }
+                    ended.fetch_add(1, SeqCst);
+                });
+            }
+        };
+        let first = spawn(run.clone());
+        while group.in_flight() == 0 {
+            work();
+        }
+        let queued = spawn(run);
+        while group.followers(&1) == 0 {
+            work();
+        }
+        open.store(1, SeqCst);
+        while group.in_flight() > 0 {
+            work();
+        }
+        assert_eq!(ended.load(SeqCst), 2);
+        first.join().unwrap();
+        queued.join().unwrap();
     });
 }

@@ -3,7 +3,7 @@ use moka::sync::Cache;
 use std::hash::Hash;
 use std::time::Duration;
 
-/// Values by key: from memory for as long as they live there, the others from `load`, one load for all who miss.
+/// Values by key: from memory until they expire, then from `load`. One load for all that miss.
 pub struct ReadThrough<K, V, E, L> {
     cache: Cache<K, V>,
     pub flights: Group<K, V, E>, // for its `stats` and `flights`
@@ -23,16 +23,12 @@ where
     }
 
     pub fn get(&self, key: &K) -> Result<V, Error<E>> {
-        if let Some(hit) = self.cache.get(key) {
-            return Ok(hit);
-        }
-        self.flights.try_work(key, || {
-            if let Some(hit) = self.cache.get(key) {
-                return Ok(hit); // landed between our miss and our boarding
-            }
+        let load = || {
             let value = (self.load)(key)?;
+            // Before the flight lands. Otherwise another call could miss in between.
             self.cache.insert(key.clone(), value.clone());
             Ok(value)
-        })
+        };
+        self.flights.read_through(key, || self.cache.get(key), load)
     }
 }

@@ -2,7 +2,7 @@ use flight_group::{Error, Group};
 use quick_cache::sync::Cache;
 use std::hash::Hash;
 
-/// Values by key: the latest from memory, the others from `load`, one load for all who miss.
+/// Values by key: from memory while they are kept, then from `load`. One load for all that miss.
 pub struct ReadThrough<K, V, E, L> {
     cache: Cache<K, V>,
     pub flights: Group<K, V, E>, // for its `stats` and `flights`
@@ -21,17 +21,12 @@ where
     }
 
     pub fn get(&self, key: &K) -> Result<V, Error<E>> {
-        if let Some(hit) = self.cache.get(key) {
-            return Ok(hit);
-        }
-        self.flights.try_work(key, || {
-            // Between our miss and our boarding another flight may have landed and filled the cache.
-            if let Some(hit) = self.cache.get(key) {
-                return Ok(hit);
-            }
+        let load = || {
             let value = (self.load)(key)?;
-            self.cache.insert(key.clone(), value.clone()); // before the flight lands, or somebody misses in between
+            // Before the flight lands. Otherwise another call could miss in between.
+            self.cache.insert(key.clone(), value.clone());
             Ok(value)
-        })
+        };
+        self.flights.read_through(key, || self.cache.get(key), load)
     }
 }

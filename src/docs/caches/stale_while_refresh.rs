@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 #[derive(Clone)]
 struct Entry<V> {
     value: V,
-    /// Shared with the cache's own copy: put off there, so that a failure neither stores the old value anew nor
-    /// lengthens its life.
+    /// Shared with the copy in the cache, so that a failed refresh can be delayed without
+    /// storing the old value again, which would lengthen its life.
     refresh_at: Arc<Mutex<Instant>>,
 }
 
@@ -28,15 +28,16 @@ impl<V> Entry<V> {
 
 /// How long a value lasts.
 pub struct Ages {
-    /// Served as it is for so long; stale from then on: each read of it asks for a refresh.
+    /// After this time the value is stale: each read of it asks for a refresh.
     pub fresh_for: Duration,
-    /// After a refresh that failed, none is tried for so long.
+    /// After a failed refresh, no other is tried for this time.
     pub retry_after: Duration,
-    /// Not served at all from then on, however often a refresh failed.
+    /// After this time the value is gone, however often a refresh failed.
     pub kept_for: Duration,
 }
 
-/// Values by key. Who finds none waits for it; who finds a stale one takes it, and one refresh goes on meanwhile.
+/// Values by key. A read that finds no value waits for it. A read that finds a stale value
+/// takes it, and one refresh runs meanwhile.
 pub struct StaleWhileRefresh<K, V, E, L> {
     cache: Cache<K, Entry<V>>,
     pub flights: Group<K, V, E>, // for its `stats` and `flights`
@@ -62,21 +63,24 @@ where
         };
         if entry.is_stale() {
             let (this, own) = (self.clone(), key.clone());
-            // Starts a refresh, or boards the one in the air. Nobody waits: dropping the receiver cancels nothing.
-            drop(self.flights.call(key).spawn(move || this.renew(&own)));
+            // Starts a refresh, or joins the one in the air. The receiver is not needed.
+            drop(self.flights.spawn(key, move || this.renew(&own)));
         }
         Ok(entry.value)
     }
 
-    /// Runs in a flight, so never twice at a time for a key.
+    /// Runs in a flight, so never twice at the same time for a key.
     fn renew(&self, key: &K) -> Result<V, E> {
         let old = self.cache.get(key);
         if let Some(entry) = old.as_ref().filter(|entry| !entry.is_stale()) {
-            return Ok(entry.value.clone()); // a flight landed before we boarded
+            return Ok(entry.value.clone()); // refreshed after our first look
         }
         let outcome = (self.load)(key);
         match (&outcome, old) {
-            (Ok(value), _) => self.cache.insert(key.clone(), Entry::new(value.clone(), self.ages.fresh_for)),
+            (Ok(value), _) => {
+                let entry = Entry::new(value.clone(), self.ages.fresh_for);
+                self.cache.insert(key.clone(), entry);
+            }
             (Err(_), Some(old)) => old.put_off(self.ages.retry_after),
             (Err(_), None) => {}
         }

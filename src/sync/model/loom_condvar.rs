@@ -1,6 +1,6 @@
 //! parking_lot's `Condvar` over loom's.
 
-use super::{HELD, MutexGuard};
+use super::mutex::{HELD, MutexGuard};
 use crate::sync::Instant;
 use std::sync::PoisonError;
 

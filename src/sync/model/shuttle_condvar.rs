@@ -8,7 +8,7 @@
 //! tosses a coin at each of its turns: heads, the deadline passes. The clock is never asked, so that a schedule can
 //! be replayed, and a wait with a deadline always ends.
 
-use super::MutexGuard;
+use super::mutex::MutexGuard;
 use crate::sync::{Arc, Instant};
 use shuttle::rand::Rng;
 use std::sync::PoisonError;

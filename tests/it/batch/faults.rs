@@ -44,8 +44,8 @@ fn a_key_that_the_function_forgot_is_missing_and_the_others_are_not() {
         gated.tell(Act::AnswerBut(1));
         gated.started();
         gated.tell(Act::AnswerBut(2));
-        assert_eq!(first.join().unwrap(), Err(Error::Missing));
-        assert_eq!(queued.map(|thread| thread.join().unwrap()), [Err(Error::Missing), Ok(30), Err(Error::Missing)]);
+        assert_eq!(first.join().unwrap(), Err(Error::missing()));
+        assert_eq!(queued.map(|thread| thread.join().unwrap()), [Err(Error::missing()), Ok(30), Err(Error::missing())]);
         assert_eq!(gated.batcher.stats().missing, 3);
         gated.assert_idle();
     });
@@ -55,7 +55,7 @@ fn a_key_that_the_function_forgot_is_missing_and_the_others_are_not() {
 fn a_key_that_nobody_asked_for_is_ignored() {
     let batcher: Batcher<u32, u32> = Batcher::new(|_: &[u32]| Ok(HashMap::from([(1, 10), (2, 20)])));
     assert_eq!(batcher.load(&1), Ok(10));
-    assert_eq!(batcher.load(&3), Err(Error::Missing));
+    assert_eq!(batcher.load(&3), Err(Error::missing()));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn one_bad_key_fails_nobody_else() {
         let odd = |key| Err(Error::Work(format!("{key} is odd")));
         assert_eq!(first.join().unwrap(), odd(1));
         let got: Vec<_> = queued.into_iter().map(|thread| thread.join().unwrap()).collect();
-        assert_eq!(got, [Ok(20), odd(3), Ok(40), Err(Error::Missing), odd(3)]);
+        assert_eq!(got, [Ok(20), odd(3), Ok(40), Err(Error::missing()), odd(3)]);
         let stats = batcher.stats();
         assert_eq!((stats.failed, stats.missing), (0, 1), "no batch failed as a whole");
     });
@@ -151,19 +151,21 @@ fn a_function_that_loads_from_its_own_batcher_is_told_so() {
                     return Ok(HashMap::from([(0, 0)]));
                 }
                 let batcher = BATCHER.get().unwrap();
-                // A deadline does not make it better, and neither does a different key.
-                let error = batcher.call(&0).timeout(std::time::Duration::ZERO).load().unwrap_err();
+                // A deadline does not make it better, and neither does a different key. With no time there is no wait.
+                let at_once = batcher.call(&0).timeout(std::time::Duration::ZERO).load();
+                assert_eq!(at_once.map_err(|error| error.is_timed_out()), Err(true));
+                let error = batcher.call(&0).timeout(HANG).load().unwrap_err();
                 let Error::Deadlock(circle) = &error else { panic!("expected a deadlock, got {error:?}") };
                 assert_eq!(circle.hops().len(), 1);
                 assert_eq!(circle.hops()[0].group(), Some("users"));
-                assert_eq!(circle.hops()[0].flight(), 1);
+                assert_eq!(circle.hops()[0].flight(), 2, "the batch it would be in");
                 assert!(circle.hops()[0].thread().contains("re-entrant"), "{circle}");
                 Err(error.to_string())
             })
         });
         let thread = thread::Builder::new().name("re-entrant".into()).spawn(|| batcher.load(&1)).unwrap();
         let error = thread.join().unwrap().unwrap_err().to_string();
-        assert!(error.contains("would wait for flight 1 in group \"users\" on thread \"re-entrant\""), "{error}");
+        assert!(error.contains("would wait for batch 2 in batcher \"users\" on thread \"re-entrant\""), "{error}");
         assert_eq!(batcher.stats().deadlocks, 1);
         assert_eq!(batcher.load(&0), Ok(0));
     });

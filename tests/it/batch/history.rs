@@ -167,8 +167,8 @@ fn one(batcher: &Subject, clock: &AtomicUsize, load: Load) -> Called {
         Ok(Ok((key, batch))) => Got::Value { key, batch },
         Ok(Err(Error::Work(batch))) => Got::Work { batch },
         Ok(Err(Error::Panicked(panic))) => Got::Panicked { batch: panic.message().parse().unwrap() },
-        Ok(Err(Error::Missing)) => Got::Missing,
-        Ok(Err(Error::TimedOut)) => Got::TimedOut,
+        Ok(Err(Error::Missing(_))) => Got::Missing,
+        Ok(Err(Error::TimedOut(_))) => Got::TimedOut,
         Ok(Err(other)) => panic!("unexpected {other:?}"),
         Err(payload) => Got::Unwound { batch: payload.downcast_ref::<String>().unwrap().parse().unwrap() },
     };

@@ -68,7 +68,7 @@ fn hystrix_unsubscribed_requests_are_not_executed() {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2));
         for key in [1, 2] {
             let gives_up = gated.batcher.call(&key).timeout(Duration::from_millis(1));
-            assert_eq!(gives_up.load(), Err(Error::TimedOut));
+            assert_eq!(gives_up.load(), Err(Error::timed_out()));
         }
         assert_eq!(gated.batcher.stats().batches, 0, "all have unsubscribed");
         let third = gated.queue(3);
@@ -88,7 +88,7 @@ fn hystrix_unsubscribing_duplicates_leave_the_argument() {
         let stays = gated.queue(5);
         for _ in 0..9 {
             let gives_up = gated.batcher.call(&5).timeout(Duration::from_millis(1));
-            assert_eq!(gives_up.load(), Err(Error::TimedOut));
+            assert_eq!(gives_up.load(), Err(Error::timed_out()));
         }
         let last = gated.spawn(6);
         assert_eq!(gated.started().0, [5, 6]);
@@ -124,7 +124,7 @@ fn hystrix_a_response_that_was_never_set_is_an_error() {
         let second = gated.spawn(2);
         gated.started();
         gated.tell(Act::AnswerBut(1));
-        assert_eq!((first.join().unwrap(), second.join().unwrap()), (Err(Error::Missing), Ok(20)));
+        assert_eq!((first.join().unwrap(), second.join().unwrap()), (Err(Error::missing()), Ok(20)));
     });
 }
 

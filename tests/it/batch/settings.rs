@@ -88,7 +88,7 @@ fn who_keeps_a_window_hands_it_over_when_it_gives_up() {
         let keeper = thread::spawn(move || batcher.call(&1).timeout(Duration::from_millis(200)).load());
         until(|| gated.batcher.waiting() == 1);
         let others = [2, 3].map(|key| gated.queue(key));
-        assert_eq!(keeper.join().unwrap(), Err(Error::TimedOut));
+        assert_eq!(keeper.join().unwrap(), Err(Error::timed_out()));
         let (mut keys, _) = gated.started();
         keys.sort_unstable();
         assert_eq!(keys, [2, 3]);
@@ -101,7 +101,7 @@ fn who_keeps_a_window_hands_it_over_when_it_gives_up() {
 fn a_lone_keeper_that_gives_up_leaves_nothing_behind() {
     within(|| {
         let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2));
-        assert_eq!(gated.batcher.call(&1).timeout(Duration::from_millis(1)).load(), Err(Error::TimedOut));
+        assert_eq!(gated.batcher.call(&1).timeout(Duration::from_millis(1)).load(), Err(Error::timed_out()));
         assert_eq!((gated.batcher.waiting(), gated.batcher.queued()), (0, 0));
         let two = gated.queue(2);
         let three = gated.spawn(3);
@@ -210,8 +210,7 @@ fn debug_says_what_goes_on() {
         let second = gated.queue(2);
         assert_eq!(
             format!("{:?}", gated.batcher.call(&3)),
-            "BatchCall { batcher: Batcher { name: Some(\"users\"), running: Some(1), queued: 1, waiting: 1, .. }, \
-             deadline: None }"
+            "BatchCall { batcher: Batcher { name: Some(\"users\"), running: Some(1), queued: 1, waiting: 1, .. }, .. }"
         );
         gated.tell(Act::Answer);
         gated.tell(Act::Answer);

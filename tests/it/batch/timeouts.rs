@@ -27,7 +27,7 @@ fn a_follower_of_a_running_batch_gives_up_alone() {
             gated.tell(Act::Answer);
             assert_eq!(leaves.join().unwrap(), Ok(20));
         } else {
-            assert_eq!(leaves.join().unwrap(), Err(Error::TimedOut));
+            assert_eq!(leaves.join().unwrap(), Err(Error::timed_out()));
             gated.tell(Act::Answer);
         }
         assert_eq!((first.join().unwrap(), stays.join().unwrap()), (Ok(10), Ok(20)));
@@ -42,7 +42,7 @@ fn the_key_of_a_caller_that_gave_up_is_withdrawn() {
         let first = gated.spawn(1);
         gated.started();
         let others = [2, 3].map(|key| gated.queue(key));
-        assert_eq!(gated.batcher.call(&4).timeout(SOON).load(), Err(Error::TimedOut));
+        assert_eq!(gated.batcher.call(&4).timeout(SOON).load(), Err(Error::timed_out()));
         let last = gated.queue(5);
         assert_eq!((gated.batcher.waiting(), gated.batcher.queued()), (3, 3));
         gated.tell(Act::Answer);
@@ -71,10 +71,10 @@ fn a_key_that_moved_is_still_shared_and_withdrawn() {
         until(|| gated.batcher.waiting() == 1);
         let three = gated.queue(3);
         let four = gated.queue(4);
-        assert_eq!(two.join().unwrap(), Err(Error::TimedOut)); // 4 moves to the front
+        assert_eq!(two.join().unwrap(), Err(Error::timed_out())); // 4 moves to the front
         let four_again = gated.queue(4);
         assert_eq!(gated.batcher.queued(), 2, "4 is shared");
-        assert_eq!(gated.batcher.call(&5).timeout(SOON).load(), Err(Error::TimedOut));
+        assert_eq!(gated.batcher.call(&5).timeout(SOON).load(), Err(Error::timed_out()));
         gated.tell(Act::Answer);
         let (mut keys, _) = gated.started();
         keys.sort_unstable();
@@ -93,7 +93,7 @@ fn a_key_that_somebody_else_wants_stays() {
         let first = gated.spawn(1);
         gated.started();
         let stays = gated.queue(2);
-        assert_eq!(gated.batcher.call(&2).timeout(SOON).load(), Err(Error::TimedOut));
+        assert_eq!(gated.batcher.call(&2).timeout(SOON).load(), Err(Error::timed_out()));
         gated.tell(Act::Answer);
         assert_eq!(gated.started().0, [2]);
         gated.tell(Act::Answer);
@@ -112,7 +112,7 @@ fn a_batch_that_everybody_left_never_runs() {
         thread::scope(|scope| {
             for key in [2, 3, 2] {
                 let batcher = &gated.batcher;
-                scope.spawn(move || assert_eq!(batcher.call(&key).timeout(SOON).load(), Err(Error::TimedOut)));
+                scope.spawn(move || assert_eq!(batcher.call(&key).timeout(SOON).load(), Err(Error::timed_out())));
             }
         });
         assert_eq!((gated.batcher.waiting(), gated.batcher.queued()), (0, 0));
@@ -135,7 +135,7 @@ fn a_batch_in_the_middle_of_the_queue_may_vanish() {
         let three = thread::spawn(move || batcher.call(&3).timeout(Duration::from_millis(400)).load());
         until(|| gated.batcher.waiting() == 2);
         let four = gated.queue(4);
-        assert_eq!(three.join().unwrap(), Err(Error::TimedOut));
+        assert_eq!(three.join().unwrap(), Err(Error::timed_out()));
         let four_again = gated.queue(4);
         for expected in [2, 4] {
             gated.tell(Act::Answer);
@@ -157,8 +157,8 @@ fn zero_does_not_wait_and_for_ever_does_not_overflow() {
         gated.started();
         let first = gated.spawn(1);
         gated.started();
-        assert_eq!(gated.batcher.call(&2).timeout(Duration::ZERO).load(), Err(Error::TimedOut));
-        assert_eq!(gated.batcher.call(&2).deadline(Instant::now()).load(), Err(Error::TimedOut));
+        assert_eq!(gated.batcher.call(&2).timeout(Duration::ZERO).load(), Err(Error::timed_out()));
+        assert_eq!(gated.batcher.call(&2).deadline(Instant::now()).load(), Err(Error::timed_out()));
         let batcher = gated.batcher.clone();
         let forever = thread::spawn(move || batcher.call(&2).timeout(Duration::MAX).load());
         until(|| gated.batcher.waiting() == 1);
@@ -196,7 +196,7 @@ fn under_load_only_those_with_a_deadline_time_out() {
                             match if patient { call } else { call.timeout(timeout) }.load() {
                                 Ok(value) => assert_eq!(value, key),
                                 Err(error) => {
-                                    assert_eq!((error, patient), (Error::TimedOut, false));
+                                    assert_eq!((error, patient), (Error::timed_out(), false));
                                     timed_out += 1;
                                 }
                             }

@@ -128,13 +128,13 @@ fn a_timed_out_event_is_withdrawn() {
             let first = s.spawn(|| events.push("key", vec![1]));
             soon(&starts);
             let soonest = Duration::from_millis(1);
-            assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![2]), Err(Error::TimedOut));
-            assert_eq!(events.call("key").timeout(soonest).push(vec![3]), Err(Error::TimedOut));
-            assert_eq!(events.call("key").deadline(Instant::now()).push(vec![4]), Err(Error::TimedOut));
+            assert_eq!(events.call("key").timeout(Duration::ZERO).push(vec![2]), Err(Error::timed_out()));
+            assert_eq!(events.call("key").timeout(soonest).push(vec![3]), Err(Error::timed_out()));
+            assert_eq!(events.call("key").deadline(Instant::now()).push(vec![4]), Err(Error::timed_out()));
             assert_eq!(events.waiting("key"), 0);
             let patient = s.spawn(|| events.call("key").timeout(Duration::MAX).push(vec![5]));
             until(|| events.followers("key") == 1);
-            assert_eq!(events.call("key").timeout(soonest).push(vec![6]), Err(Error::TimedOut));
+            assert_eq!(events.call("key").timeout(soonest).push(vec![6]), Err(Error::timed_out()));
             assert_eq!((events.waiting("key"), events.followers("key")), (1, 1));
             go.send(()).unwrap();
             assert_eq!(first.join().unwrap().unwrap().value, [1]);

@@ -170,8 +170,8 @@ fn call(events: &EventGroup<u8, Vec<Event>, usize, usize>, op: Op, event: Vec<Ev
         Ok(Ok(told)) => told,
         Ok(Err(Error::Work(number))) => Told::Failed(number),
         Ok(Err(Error::Panicked(panic))) if panic.message() == "bomb: a bad event" => Told::Panicked,
-        Ok(Err(Error::TimedOut)) => Told::TimedOut,
-        Ok(Err(Error::Overloaded)) => Told::Refused,
+        Ok(Err(Error::TimedOut(_))) => Told::TimedOut,
+        Ok(Err(Error::Overloaded(_))) => Told::Refused,
         Ok(Err(other)) => panic!("an unexpected outcome: {other:?}"),
         Err(payload) => {
             assert_eq!(payload.downcast_ref(), Some(&"bomb: a bad event"));
@@ -224,7 +224,7 @@ fn check(history: &History) -> Result<(), TestCaseError> {
             Told::Refused => prop_assert!(run.is_none(), "refused, and carried"),
             Told::TimedOut => {
                 prop_assert!(matches!(call.op.kind, Kind::PushFor(_)));
-                // Withdrawn; or aboard a run that had begun, which a run does after the one before it has ended.
+                // Withdrawn; or carried by a run that had begun, which a run does after the one before it has ended.
                 let before = run.and_then(|run| {
                     runs.iter().filter(|before| before.key == run.key && before.end < run.start).max_by_key(|b| b.end)
                 });

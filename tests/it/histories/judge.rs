@@ -237,8 +237,8 @@ fn one_at_a_time(history: &History, wrong: &mut Vec<String>) {
     }
 }
 
-/// P3 and P4, where the order of arrival is known: all who queued while a run lasted are covered by one more run,
-/// of the newest's closure.
+/// P3 and P4, where the order of arrival is known: all who queued while a run lasted are covered by one more run, of
+/// the closure that is the newest when it starts. That is the newest of them, or one that came by after the landing.
 fn newest_wins(history: &History, wrong: &mut Vec<String>) {
     for key in 0..=2 {
         for (run, start, end) in history.runs(key) {
@@ -254,8 +254,12 @@ fn newest_wins(history: &History, wrong: &mut Vec<String>) {
             };
             let burst: Vec<usize> = (0..history.calls.len()).filter(|id| queued(&history.calls[*id])).collect();
             let Some(newest) = burst.iter().copied().max_by_key(|id| history.calls[*id].boarded) else { continue };
+            let maker = history.calls[newest].made_by();
+            let newer = maker.is_some_and(|maker| {
+                history.calls[maker].key == key && history.calls[maker].arrived > history.calls[newest].arrived
+            });
             for id in burst {
-                if history.calls[id].made_by() != Some(newest) {
+                if history.calls[id].made_by() != maker || !(maker == Some(newest) || newer) {
                     let seen = history.calls[id].seen;
                     wrong.push(format!("P4: {id} queued behind run {run} saw {seen:?}; the newest was {newest}"));
                 }

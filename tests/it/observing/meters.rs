@@ -1,7 +1,7 @@
 //! Feature `metrics`: what is counted and timed, in every outcome, and that it adds up.
 
 use crate::support::{keep_quiet_about, until, within};
-use flight_group::{Error, Group, Job, WriteGroup};
+use flight_group::{Batcher, Error, EventGroup, Group, Job, WriteGroup};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
@@ -33,8 +33,12 @@ impl Scrape {
     fn series(&self) -> BTreeMap<String, f64> {
         let text = self.handle.render();
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        // The label that only tells the kinds of group apart has a test of its own.
+        let kinds = ["group", "write group", "event group", "batcher"].map(|kind| format!(",kind=\"{kind}\""));
+        let without_kind =
+            |name: &str| kinds.iter().fold(name.to_owned(), |name, kind| name.replace(kind.as_str(), ""));
         lines
-            .map(|line| line.rsplit_once(' ').map(|(name, n)| (name.to_owned(), n.parse().unwrap())).unwrap())
+            .map(|line| line.rsplit_once(' ').map(|(name, n)| (without_kind(name), n.parse().unwrap())).unwrap())
             .collect()
     }
 
@@ -83,7 +87,7 @@ fn names_units_and_kinds_are_as_documented() {
     let _group: Group<u8, u8> = metrics::with_local_recorder(&recorder, || Group::builder().metered().build());
     let page = include_str!("../../../src/docs/observing.rs");
     let described = recorder.0.described.lock().unwrap();
-    assert_eq!(described.len(), 14);
+    assert_eq!(described.len(), 15);
     for (name, (kind, unit)) in described.iter() {
         let row = page.lines().find(|line| line.contains(&format!("| `{name}` |"))).unwrap_or_else(|| panic!("{name}"));
         assert!(row.contains(&format!("| {kind} |")), "{name} is a {kind}: {row}");
@@ -133,7 +137,7 @@ fn every_outcome_has_its_counter() {
         group.try_work(&1, || Err("no")).unwrap_err();
         catch_unwind(AssertUnwindSafe(|| group.try_work(&1, || panic!("the leader's bang")))).unwrap_err();
         group.work_many(&[1, 2], |_| Ok([(1, 1)].into()));
-        assert_eq!(group.call(&1).spawn(|| Ok(1)).recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(group.spawn(&1, || Ok(1)).recv().unwrap(), Err(Error::abandoned()));
         let outcomes = ["value", "failed", "panicked", "abandoned", "missing"].map(|word| scrape.landed("g", word));
         assert_eq!(outcomes, [1.0; 5]);
 
@@ -142,7 +146,7 @@ fn every_outcome_has_its_counter() {
                 assert!(matches!(group.try_work(&1, || Ok(0)), Err(Error::Deadlock(_))));
                 std::thread::scope(|s| {
                     let wait = s.spawn(|| group.call(&1).timeout(Duration::from_millis(1)).run(|| Ok(0)));
-                    assert_eq!(wait.join().unwrap(), Err(Error::TimedOut));
+                    assert_eq!(wait.join().unwrap(), Err(Error::timed_out()));
                     let wait = s.spawn(|| group.call(&1).takeover_after(Duration::from_millis(1)).run(|| Ok(0)));
                     wait.join().unwrap().unwrap();
                 });
@@ -178,7 +182,7 @@ fn writes_and_receivers_are_counted_as_in_stats() {
         std::thread::scope(|s| {
             writes.write(&1, || {
                 for queued in 0..2 {
-                    receivers.push(writes.call(&1).spawn(|| Ok(2)));
+                    receivers.push(writes.spawn(&1, || Ok(2)));
                     s.spawn(|| writes.write(&1, || 3));
                     until(|| writes.followers(&1) == 2 * queued + 2);
                 }
@@ -205,7 +209,7 @@ fn a_job_is_in_flight_while_it_waits_for_a_thread() {
     let jobs = Mutex::new(jobs);
     let executor = move |job| drop(jobs.lock().unwrap().send(job));
     let group: Group<u8, u8> = scrape.group(|| Group::builder().name("g").executor(executor).metered().build());
-    let receiver = group.call(&1).spawn(|| Ok(1));
+    let receiver = group.spawn(&1, || Ok(1));
     assert_eq!(scrape.read("in_flight", "group=\"g\""), 1.0);
     queue.recv().unwrap().run();
     receiver.recv().unwrap().unwrap();
@@ -319,4 +323,34 @@ impl Recorder for Bombs {
     fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
         Histogram::from_arc(self.0.clone())
     }
+}
+
+/// Event groups and batchers are metered as groups are, and the label `kind` tells them apart.
+#[test]
+fn every_kind_has_the_same_meters_and_a_label_of_its_own() {
+    within(|| {
+        let scrape = Scrape::new();
+        let events: EventGroup<u8, u32, (), &str> = scrape.group(|| {
+            let fails = |_: &u8, sum| if sum == 13 { Err("unlucky") } else { Ok(()) };
+            EventGroup::builder(|sum, n| *sum += n, fails).name("e").metered().build()
+        });
+        let rows: Batcher<u8, u8> = scrape.group(|| {
+            let rows = |keys: &[u8]| Ok(keys.iter().map(|key| (*key, *key)).collect());
+            Batcher::builder().name("b").metered().build(rows)
+        });
+        events.push(&1, 1).unwrap();
+        events.submit(&1, 13).unwrap();
+        events.flush().unwrap();
+        rows.load(&1).unwrap();
+        scrape.assert_settled("e");
+        scrape.assert_settled("b");
+        assert_eq!((scrape.landed("e", "value"), scrape.landed("e", "failed")), (1.0, 1.0));
+        let text = scrape.handle.render();
+        for line in [
+            r#"flight_group_led_total{group="e",kind="event group"} 2"#,
+            r#"flight_group_led_total{group="b",kind="batcher"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    });
 }

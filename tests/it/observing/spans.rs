@@ -155,9 +155,9 @@ fn a_wait_that_times_out_is_linked_and_told() {
             .try_work(&1, || {
                 std::thread::scope(|s| {
                     let wait = s.spawn(|| group.call(&1).timeout(Duration::from_millis(1)).run(|| Ok(0)));
-                    assert_eq!(wait.join().unwrap(), Err(Error::TimedOut));
+                    assert_eq!(wait.join().unwrap(), Err(Error::timed_out()));
                     let none = s.spawn(|| group.call(&1).timeout(Duration::ZERO).run(|| Ok(0)));
-                    assert_eq!(none.join().unwrap(), Err(Error::TimedOut));
+                    assert_eq!(none.join().unwrap(), Err(Error::timed_out()));
                 });
                 Ok(1)
             })
@@ -209,7 +209,7 @@ fn what_detaches_or_refuses_is_told() {
         let full: Group<u32, u32> = Group::builder().name("full").max_followers(0).traced().build();
         full.work(&1, || {
             std::thread::scope(|s| {
-                assert_eq!(s.spawn(|| full.try_work(&1, || Ok(2))).join().unwrap(), Err(Error::Overloaded));
+                assert_eq!(s.spawn(|| full.try_work(&1, || Ok(2))).join().unwrap(), Err(Error::overloaded()));
             });
             1
         });
@@ -248,7 +248,7 @@ fn a_spawned_flight_belongs_to_who_spawned_it() {
         let group: Group<u32, u32> =
             Group::builder().name("spawned").traced().executor(move |job| drop(jobs.lock().unwrap().send(job))).build();
         let outer = tracing::info_span!("request", group = "spawned's caller");
-        let (first, second) = outer.in_scope(|| (group.call(&1).spawn(|| Ok(1)), group.call(&1).spawn(|| Ok(2))));
+        let (first, second) = outer.in_scope(|| (group.spawn(&1, || Ok(1)), group.spawn(&1, || Ok(2))));
         drop(outer);
         let job = queue.recv().unwrap();
         let worker = tracing::info_span!("worker", group = "spawned's worker");
@@ -256,9 +256,9 @@ fn a_spawned_flight_belongs_to_who_spawned_it() {
         assert_eq!(first.recv().unwrap().unwrap().role, Role::Leader);
         assert_eq!(second.recv().unwrap().unwrap().role, Role::Follower);
 
-        let dropped = group.call(&2).spawn(|| Ok(3));
+        let dropped = group.spawn(&2, || Ok(3));
         drop(queue.recv().unwrap());
-        assert_eq!(dropped.recv().unwrap(), Err(Error::Abandoned));
+        assert_eq!(dropped.recv().unwrap(), Err(Error::abandoned()));
 
         let seen = trace::of("spawned");
         seen.assert_complete();

@@ -21,7 +21,7 @@ pub(crate) fn plain(error: Error<String>) -> String {
         Error::Work(error) => error,
         Error::Panicked(panic) => format!("Error::Panicked({})", panic.message()),
         Error::Deadlock(_) => "Error::Deadlock".to_owned(),
-        Error::TimedOut => "Error::TimedOut".to_owned(),
+        Error::TimedOut(_) => "Error::TimedOut".to_owned(),
         other => other.to_string(),
     }
 }

@@ -42,7 +42,7 @@ fn quick_cache() -> String {
 fn leader() -> String {
     let peer = FlightGroup::default();
     let (finish, gate) = std::sync::mpsc::channel::<()>();
-    let report = peer.0.call(&1).spawn(move || {
+    let report = peer.0.spawn(&1, move || {
         let _ = gate.recv();
         Ok(1)
     });

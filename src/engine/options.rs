@@ -1,8 +1,10 @@
-//! What a builder settles once for a group's life, and what a call brings along.
+//! The settings of a group, and the options of a call.
 
-use crate::engine::spawned::Job;
+use crate::cancel::CancelToken;
+use crate::engine::job::Job;
 use crate::observer::Event;
 use crate::report::{Reports, Wanted};
+use crate::site::{Kind, Site};
 use crate::sync::{Arc, Duration, Instant, after};
 
 pub(crate) type Observer<K> = Arc<dyn Fn(&Event<'_, K>) + Send + Sync>;
@@ -11,6 +13,9 @@ pub(crate) type Executor = Arc<dyn Fn(Job) + Send + Sync>;
 pub(crate) type Invalidate<K> = Arc<dyn Fn(&K) + Send + Sync>;
 
 pub(crate) struct Config<K> {
+    pub(crate) kind: Kind,
+    /// Kind and name, for the group's errors.
+    pub(crate) site: Site,
     pub(crate) name: Option<Arc<str>>,
     /// How to print a key in a report; a plain function, so that only the builder's method asks for `K: Debug`.
     pub(crate) debug_key: Option<fn(&K) -> String>,
@@ -22,17 +27,19 @@ pub(crate) struct Config<K> {
     pub(crate) executor: Option<Executor>,
     pub(crate) observer: Option<Observer<K>>,
     pub(crate) invalidates: Vec<Invalidate<K>>,
-    /// The reports that the builder was asked for, and those that come of it: they carry the group's name, which is
-    /// known last.
+    /// The reports that the builder was asked for, and the reports made of that: they need the group's name, which may
+    /// be set after them.
     pub(crate) wanted: Wanted,
     pub(crate) reports: Reports,
-    /// Settled once, so that a lone leader has one thing to look at.
+    /// Decided once, so that a lone leader looks at one flag.
     watched: bool,
 }
 
-impl<K> Default for Config<K> {
-    fn default() -> Self {
+impl<K> Config<K> {
+    pub(crate) fn new(kind: Kind) -> Self {
         Self {
+            kind,
+            site: Site::new(kind),
             name: None,
             debug_key: None,
             max_age: None,
@@ -50,9 +57,12 @@ impl<K> Default for Config<K> {
 }
 
 impl<K> Config<K> {
-    /// The builder has had its last word.
+    /// Derives what depends on several settings. The builder calls it last.
     pub(crate) fn settle(mut self) -> Self {
-        self.reports = Reports::new(self.wanted, self.name.as_ref());
+        if let Some(name) = &self.name {
+            self.site = Site::new(self.kind).named(&**name);
+        }
+        self.reports = Reports::new(self.wanted, self.kind, self.name.as_ref());
         self.watched = self.is_told() || !self.invalidates.is_empty();
         self
     }
@@ -62,7 +72,7 @@ impl<K> Config<K> {
         self.observer.is_some() || self.reports.any()
     }
 
-    /// Whether a leader needs an owned key at hand: to tell somebody, or to invalidate with.
+    /// Whether a leader needs an owned key: for the observer and the reports, or to invalidate other groups.
     #[inline]
     pub(crate) fn leader_needs_key(&self) -> bool {
         self.watched
@@ -74,21 +84,24 @@ impl<K> Config<K> {
     }
 }
 
-/// The two boarding rules, and the two ways to look without leading.
+/// Which flight of its key a call boards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Rule {
-    /// A read boards the flight that is already in the air.
-    Join,
-    /// A write boards the next one.
-    Queue,
+pub(crate) enum Which {
+    /// A read boards the one in the air.
+    Current,
+    /// A write, and a fresh read, board the next one.
+    Next,
+    /// The newest there is. Only for calls that follow and never lead.
+    Newest,
 }
 
-/// How long a call is ready to wait.
+/// How long a call waits, and what else ends its wait.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Patience {
+pub(crate) struct WaitOptions<'c> {
     limit: Limit,
     pub(crate) takeover: Option<Duration>,
-    /// `Overloaded` is for calls that can say so.
+    pub(crate) cancel: Option<&'c CancelToken>,
+    /// The verb cannot return `Overloaded`.
     pub(crate) never_refused: bool,
 }
 
@@ -101,9 +114,10 @@ enum Limit {
     Until(Instant),
 }
 
-impl Patience {
+impl<'c> WaitOptions<'c> {
     /// For the verbs that return a bare value.
-    pub(crate) const INFALLIBLE: Self = Self { limit: Limit::Forever, takeover: None, never_refused: true };
+    pub(crate) const INFALLIBLE: Self =
+        Self { limit: Limit::Forever, takeover: None, cancel: None, never_refused: true };
 
     pub(crate) fn set_timeout(&mut self, timeout: Duration) {
         self.limit = Limit::For(timeout);
@@ -125,7 +139,7 @@ impl Patience {
         matches!(self.limit, Limit::Until(deadline) if deadline <= Instant::now())
     }
 
-    /// When the waiting ends; `None`: never. Asked after [`start`](Self::start).
+    /// When the wait ends; `None`: never. Ask after [`start`](Self::start).
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.limit {
             Limit::Until(deadline) => Some(deadline),

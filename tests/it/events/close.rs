@@ -1,0 +1,246 @@
+//! The ways out: `close`, `withdraw`, and what waits.
+
+use super::*;
+use crate::support::Gate;
+
+type Sums = EventGroup<u32, u64, u64>;
+
+/// A group that adds up, and whose runs of the key 1 stay in the air until the gate is opened.
+fn stuck() -> (flight_group::EventGroupBuilder<u32, u64, u64, std::convert::Infallible>, Arc<Gate>) {
+    let gate = Gate::new();
+    let stays = gate.clone();
+    let builder = Sums::builder(
+        |sum, n| *sum += n,
+        move |key, sum| {
+            if *key == 1 {
+                stays.pass();
+            }
+            Ok(sum)
+        },
+    );
+    (builder, gate)
+}
+
+fn far() -> Instant {
+    Instant::now() + crate::support::AGES
+}
+
+/// P13: what can be pushed in time is pushed, whatever it waits for, and nothing comes back.
+#[test]
+fn close_pushes_what_it_can() {
+    within(|| {
+        let (builder, gate) = stuck();
+        gate.open();
+        let sums = builder.quiet(Duration::from_secs(60)).build();
+        for key in 0..20 {
+            sums.call(&key).delay(Duration::MAX).submit(1).unwrap();
+            sums.submit(&key, 2).unwrap();
+        }
+        assert_eq!(sums.close(far()), []);
+        assert_eq!((sums.stats().carried, sums.waiting_events(), sums.in_flight()), (40, 0, 0));
+        assert_eq!(sums.submit(&7, 1), Err(Error::closed()));
+        assert_eq!(sums.push(&7, 1), Err(Error::closed()));
+        assert_eq!(sums.clone().push(&7, 1), Err(Error::closed()));
+        assert_eq!(sums.close(far()), []);
+        assert_eq!(sums.stats().carried, 40);
+    });
+}
+
+/// P13: behind a push that is stuck everything comes back, merged; blocked callers are told; the drop does not hang.
+#[test]
+fn p13_close_gives_back_what_is_stuck() {
+    within(|| {
+        let (builder, gate) = stuck();
+        let (failed, failures) = channel();
+        let failed = Mutex::new(failed);
+        let sums = builder.workers(1).on_failure(move |_, _| failed.lock().unwrap().send(()).unwrap()).build();
+        sums.submit(&1, 1).unwrap();
+        until(|| sums.in_flight() == 1); // the only worker is stuck
+        for n in 0..20 {
+            sums.submit(&1, n).unwrap();
+            sums.submit(&2, 1).unwrap();
+        }
+        let (blocked, closing) = (sums.clone(), sums.clone());
+        let blocked = thread::spawn(move || blocked.push(&1, 1000));
+        until(|| sums.followers(&1) == 1);
+        sums.submit(&1, 5).unwrap(); // behind the blocked one
+        assert_eq!((sums.waiting_keys(), sums.waiting_events()), (2, 42));
+        assert_eq!(sums.flights().iter().map(|flight| flight.key).collect::<Vec<_>>(), [1]);
+        let mut back = sums.close(Instant::now() + crate::support::SOON);
+        back.sort();
+        assert_eq!(back, [(1, 195), (2, 20)]);
+        assert_eq!(blocked.join().unwrap(), Err(Error::closed()));
+        assert_eq!((sums.waiting_keys(), sums.waiting_events(), sums.followers(&1)), (0, 0, 0));
+        drop((sums, closing)); // the last handle: the run is in the air still
+        assert!(!gate.is_open());
+        gate.open();
+        assert!(failures.recv().is_err(), "nothing failed, and nobody keeps the closures");
+    });
+}
+
+/// `close` inside a run of the group waits for all but that run.
+#[test]
+fn close_in_a_run_of_its_own_does_not_wait_for_itself() {
+    within(|| {
+        let slot: Arc<OnceLock<EventGroup<u32, u32>>> = Arc::default();
+        let (inside, (closed, is_closed)) = (slot.clone(), channel());
+        let closed = Mutex::new(closed);
+        let events: EventGroup<u32, u32> = EventGroup::builder(
+            |sum, n| *sum += n,
+            move |key, _| {
+                if *key == 1 {
+                    let events = inside.get().expect("set");
+                    events.submit(&1, 10).unwrap();
+                    let _ = closed.lock().unwrap().send(events.close(far()));
+                }
+                Ok(())
+            },
+        )
+        .build();
+        slot.set(events.clone()).unwrap();
+        events.submit(&1, 1).unwrap();
+        assert_eq!(soon(&is_closed), [(1, 10)]);
+    });
+}
+
+/// What is being merged when the time is up comes back to nobody: it is reported.
+#[test]
+fn close_reports_what_is_being_merged() {
+    within(|| {
+        let (gate, merging, merge) = (Gate::new(), Gate::new(), Gate::new());
+        let (stays, enters, lasts) = (gate.clone(), merging.clone(), merge.clone());
+        let (failed, failures) = channel();
+        let failed = Mutex::new(failed);
+        let sums: EventGroup<u32, u64> = EventGroup::builder(
+            move |sum, n| {
+                enters.open();
+                lasts.pass();
+                *sum += n;
+            },
+            move |_, _| {
+                stays.pass();
+                Ok(())
+            },
+        )
+        .on_failure(move |key, error| failed.lock().unwrap().send((*key, error.clone())).unwrap())
+        .build();
+        sums.submit(&1, 1).unwrap();
+        until(|| sums.in_flight() == 1);
+        let submitting = sums.clone();
+        let (mark, reached) = (merging.clone(), merging.clone());
+        let merger = thread::spawn(move || {
+            while !mark.is_open() {
+                submitting.submit(&1, 1).unwrap();
+            }
+        });
+        reached.pass();
+        sums.submit(&1, 100).unwrap(); // behind what is being merged
+        assert_eq!(sums.close(Instant::now()), [(1, 100)]);
+        merge.open();
+        merger.join().unwrap();
+        assert_eq!(soon(&failures), (1, Error::closed()));
+        gate.open();
+        drop(sums);
+        assert!(failures.recv().is_err(), "told once");
+    });
+}
+
+/// `withdraw` takes what was submitted, waits for who merges it, and leaves what a blocked caller brought.
+#[test]
+fn withdraw_takes_back_what_was_submitted() {
+    within(|| {
+        let (builder, gate) = stuck();
+        let sums = builder.capacity(1).build();
+        assert_eq!(sums.withdraw(&1), None);
+        thread::scope(|s| {
+            let first = s.spawn(|| sums.push(&1, 1).unwrap().value);
+            until(|| sums.in_flight() == 1);
+            (0..20).for_each(|_| sums.submit(&1, 1).unwrap());
+            assert_eq!(sums.withdraw(&1), Some(20));
+            assert_eq!((sums.withdraw(&1), sums.waiting(&1)), (None, 0));
+            sums.submit(&2, 1).unwrap(); // there is room again
+            let push = s.spawn(|| sums.push(&1, 100).unwrap().value);
+            until(|| sums.followers(&1) == 1);
+            assert_eq!((sums.withdraw(&1), sums.waiting(&1)), (None, 1));
+            gate.open();
+            assert_eq!((first.join().unwrap(), push.join().unwrap()), (1, 100));
+        });
+    });
+}
+
+/// A `flush` that waits for events which are withdrawn returns, and so does a `withdraw` that waits for a merge.
+#[test]
+fn withdraw_waits_for_the_merger() {
+    within(|| {
+        let (merging, merge) = (Gate::new(), Gate::new());
+        let (enters, lasts) = (merging.clone(), merge.clone());
+        let sums: EventGroup<u32, u64> = EventGroup::new(
+            move |sum, n| {
+                enters.open();
+                lasts.pass();
+                *sum += n;
+            },
+            |_, _| Ok(()),
+        );
+        thread::scope(|s| {
+            let merger = s.spawn(|| {
+                let mut sent = 0;
+                while !merging.is_open() {
+                    sums.call(&1).delay(Duration::MAX).submit(1).unwrap();
+                    sent += 1;
+                }
+                sent
+            });
+            merging.pass();
+            let withdrawal = s.spawn(|| sums.withdraw(&1));
+            merge.open();
+            assert_eq!(
+                withdrawal.join().unwrap().unwrap_or(0) + sums.withdraw(&1).unwrap_or(0),
+                merger.join().unwrap()
+            );
+            sums.call(&1).delay(Duration::MAX).submit(1).unwrap();
+        });
+        assert_eq!(sums.withdraw(&1), Some(1));
+        sums.flush().unwrap();
+        assert_eq!(sums.stats().runs, 0);
+    });
+}
+
+/// What a merge makes is weighed, and not its parts: a set that stays small never reaches the capacity.
+#[test]
+fn what_waits_is_weighed_after_merging() {
+    within(|| {
+        let sets: EventGroup<u32, HashSet<u32>> =
+            EventGroup::builder(|all: &mut HashSet<u32>, more: HashSet<u32>| all.extend(more), |_, _| Ok(()))
+                .capacity(20)
+                .weigh(HashSet::len)
+                .build();
+        let later = sets.call(&1).delay(Duration::MAX);
+        for n in 0..1000 {
+            later.submit(HashSet::from([n % 5])).unwrap();
+        }
+        assert_eq!(later.submit((100..120).collect()), Err(Error::overloaded()));
+        later.submit((100..108).collect()).unwrap();
+        assert_eq!(sets.withdraw(&1).unwrap().len(), 13);
+        later.submit((0..20).collect()).unwrap(); // all the room is free again
+        assert_eq!(later.submit(HashSet::from([1])), Err(Error::overloaded()));
+        sets.withdraw(&1).unwrap();
+        later.submit(HashSet::from([1])).unwrap();
+    });
+}
+
+/// `flights` says whether a thread runs the closure: a job that its executor has not started is in the air, too.
+#[test]
+fn a_flight_whose_job_has_not_started_does_not_run() {
+    within(|| {
+        let (give, jobs) = channel();
+        let give = Mutex::new(give);
+        let group: flight_group::Group<u32, bool> =
+            flight_group::Group::builder().executor(move |job| give.lock().unwrap().send(job).unwrap()).build();
+        let inside = group.clone();
+        let runs = group.spawn(&1, move || Ok(inside.flights()[0].running));
+        assert!(!group.flights()[0].running);
+        soon(&jobs).run();
+        assert!(runs.recv().unwrap().unwrap().value);
+    });
+}
