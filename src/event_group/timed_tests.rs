@@ -358,7 +358,7 @@ fn a_withdrawn_event_does_not_hasten_the_others() {
 
 /// If the caller that was offered the lead times out, the next blocked caller gets it, and if there is none, the crew.
 #[test]
-fn a_captain_that_times_out_hands_over() {
+fn a_caller_that_times_out_hands_over() {
     within(|| {
         let (events, timed) = timed(HIRE, |builder| builder);
         let hour = Duration::from_secs(3600);
