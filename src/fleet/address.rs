@@ -225,7 +225,7 @@ fn client(url: &str, target: &Target) -> Result<Client, FleetError> {
     if redis::parse_redis_url(url).is_none() {
         return Err(bad(EXPECTED.to_owned()));
     }
-    let info = url.into_connection_info().map_err(|error| bad(format!("{EXPECTED} ({error})")))?;
+    let info = url.into_connection_info().map_err(|error| bad(format!("{EXPECTED} ({})", said(&error))))?;
     if !info.addr().is_supported() {
         return Err(bad(match info.addr() {
             ConnectionAddr::TcpTls { .. } => {
@@ -241,7 +241,7 @@ fn client(url: &str, target: &Target) -> Result<Client, FleetError> {
     // Whatever the address says: answers and messages are read as RESP2 has them.
     let login = login.set_protocol(ProtocolVersion::RESP2);
     let info = info.set_tcp_settings(settings).set_redis_settings(login);
-    make(info, target).map_err(|error| bad(format!("{EXPECTED} ({error})")))
+    make(info, target).map_err(|error| bad(format!("{EXPECTED} ({})", said(&error))))
 }
 
 #[cfg(not(any(feature = "redis-rustls", feature = "redis-native-tls")))]
@@ -266,6 +266,18 @@ fn make(info: redis::ConnectionInfo, target: &Target) -> Result<Client, RedisErr
     }
     let client_tls = client.clone().map(|(client_cert, client_key)| redis::ClientTlsConfig { client_cert, client_key });
     Client::build_with_tls(info, redis::TlsCertificates { client_tls, root_cert: root.clone() })
+}
+
+/// What the driver says of an address, without the piece of the address that it says it of: that may hold a password.
+fn said(error: &RedisError) -> String {
+    let message = error.to_string();
+    match error.detail() {
+        Some(detail) => match message.strip_suffix(detail) {
+            Some(message) => message.trim_end_matches(": ").to_owned(),
+            None => error.category().to_owned(),
+        },
+        None => message,
+    }
 }
 
 /// An address that can be logged: nothing of what stands between a `:` and an `@`, and of what follows a `?` only what is
@@ -325,6 +337,7 @@ mod tests {
             "unix:///tmp/redis.sock?db=none&p%61ss=secret",
             "unix:?pass=secret&x=://@",
             "unix://x?pass=secret:y@?db=none",
+            "redis://host/0?protocol=other://:secret@",
         ] {
             let message = refuse(bad);
             assert!(!message.contains("secret"), "{message}");
