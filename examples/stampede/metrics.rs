@@ -37,8 +37,11 @@ mod on {
 
 pub(crate) use on::{install, scrape};
 
-/// The number of one of the group's meters in what a scrape got.
+/// The number of one of the group's meters in what a scrape got, whatever labels stand beside the group's name.
 pub(crate) fn read(scraped: &str, meter: &str) -> Option<f64> {
-    let series = format!("flight_group_{meter}{{group=\"pages\"}} ");
-    scraped.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok())
+    let series = format!("flight_group_{meter}{{");
+    scraped.lines().find_map(|line| {
+        let (labels, value) = line.strip_prefix(&series)?.rsplit_once("} ")?;
+        if labels.split(',').any(|label| label == "group=\"pages\"") { value.parse().ok() } else { None }
+    })
 }
