@@ -341,6 +341,7 @@ fn the_callers_unpark_token_is_untouched() {
 /// Being alone costs no wake-up: a thread that never sleeps is never woken, and the kernel counts its sleeps.
 #[cfg(target_os = "linux")]
 #[test]
+#[cfg_attr(flight_group_test_delay, ignore = "the delays that hold windows open are sleeps")]
 fn a_lone_caller_never_sleeps() {
     fn sleeps() -> u64 {
         let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
