@@ -66,13 +66,15 @@ fn p8_with_little_to_do_all_but_one_leave() {
     let (jobs, gates): (Vec<_>, Vec<_>) = (0..8).map(|_| held(&sender)).unzip();
     jobs.into_iter().for_each(|job| assert!(accepted(crew.execute(job))));
     (0..8).for_each(|_| drop(next(&names)));
+    assert_eq!(crew.alive(), 8);
     drop(gates);
-    until(|| crew.members.roster.state.lock().idle.len() == 8);
     // Without a break longer than the keep-alive time: first come, first served would keep all eight.
     until(|| {
         let (done, ended) = mpsc::channel::<()>();
         assert!(accepted(crew.execute(Box::new(move || drop(done)))));
         let _ = ended.recv();
+        // Or else the next job comes while this thread is on its way to sleep, and two take turns for ever.
+        until(|| crew.members.roster.state.lock().idle.len() == crew.alive());
         crew.alive() == 1
     });
     until(|| crew.alive() == 0);
