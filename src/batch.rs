@@ -1,10 +1,11 @@
 //! `Batcher`: many threads' keys in one call.
 //!
-//! Nouns stand below verbs: `outcome`, `keys`, `stats`, `counts`; `batcher`; then `call`, `many`, `builder`.
+//! Nouns stand below verbs: `outcome`, `keys`, `stats`, `counts`; `batcher`; then `carry`, `call`, `many`, `builder`.
 
 mod batcher;
 mod builder;
 mod call;
+mod carry;
 mod counts;
 mod keys;
 mod many;

@@ -2,13 +2,14 @@
 
 use super::batcher::{Batcher, Inner};
 use super::keys::Keys;
+use super::outcome::{self, Answers};
 use crate::cancel::CancelToken;
 use crate::engine::load::{Bring, Joined};
 use crate::engine::options::WaitOptions;
 use crate::engine::panics;
 use crate::error::Error;
 use crate::sync::atomic::Ordering::Relaxed;
-use crate::sync::{Arc, Duration, Instant};
+use crate::sync::{Duration, Instant};
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -144,47 +145,18 @@ where
     /// assert_eq!(slow.stats().batches, 1);
     /// ```
     pub fn load(self) -> Result<V, Error<E>> {
-        let Inner { engine, stats, hasher, function, .. } = &*self.batcher.inner;
-        let key = self.key;
-        stats.loads.fetch_add(1, Relaxed);
-        let mut wanted = Wanted { batcher: &self.batcher.inner, key, hash: hasher.hash_one(key), owned: None };
-        let holds = engine.rules.window.is_some() && engine.rules.max_batch > 1;
-        let (mut alone, mut batch) = (None, None);
-        let landed = engine.carry(
-            &(),
-            self.options,
-            holds,
-            &mut wanted,
-            |load| {
-                let Some((_, Keys { keys, handed_on, .. })) = load else {
-                    // Alone: nobody shares the outcome, which need not leave this frame.
-                    let key = key.to_owned();
-                    stats.started(1, false);
-                    alone = Some(stats.watch(|| function(slice::from_ref(&key))));
-                    return Ok(None);
-                };
-                let keys = batch.insert(keys);
-                stats.started(keys.len(), handed_on);
-                Ok(Some(Arc::new(stats.watch(|| function(keys)))))
-            },
-            |landing| (landing.shared(), landing.value),
-        );
-        panics::drop_quietly((batch, wanted.owned));
-        let part = match landed {
-            Ok((_, None)) => alone.expect("it ran alone").take(key),
-            Ok((shared, Some(outcome))) => match Arc::try_unwrap(outcome) {
-                Ok(mine) if !shared => mine.take(key),
-                Ok(last) => last.get(key),
-                Err(ours) => {
-                    let part = ours.get(key);
-                    panics::drop_quietly(ours);
-                    part
-                }
-            },
-            Err(error) => Err(error.map_work(|never| match never {})),
-        };
-        stats.ended(&part);
-        part.map_err(|error| if error.is_missing() { error.at(engine.site()) } else { error })
+        let (inner, key) = (&*self.batcher.inner, self.key);
+        inner.stats.loads.fetch_add(1, Relaxed);
+        let mut wanted = Wanted { batcher: inner, key, hash: inner.hasher.hash_one(key), owned: None };
+        let answers = inner.carry(self.options, &mut wanted, || {
+            let key = key.to_owned();
+            inner.run(slice::from_ref(&key), false)
+        });
+        panics::drop_quietly(wanted.owned);
+        inner.ended(answers.and_then(|answers| match answers {
+            Answers::Alone(mine) | Answers::Mine(mine) => mine.take(key),
+            Answers::Ours(ours) => outcome::read(ours, |ours| ours.get(key)),
+        }))
     }
 }
 

@@ -6,11 +6,10 @@
 use super::batcher::{Batcher, Inner};
 use super::call::BatchCall;
 use super::keys::Keys;
-use super::outcome::Outcome;
+use super::outcome::{self, Answers};
 use crate::engine::load::{Bring, Joined};
 use crate::engine::panics;
 use crate::error::Error;
-use crate::sync::Arc;
 use crate::sync::atomic::Ordering::Relaxed;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
@@ -116,10 +115,7 @@ where
                         hashes.push(hash);
                     }
                     Some((_, part)) => {
-                        inner.stats.ended(&part);
-                        let named =
-                            |error: Error<E>| if error.is_missing() { error.at(inner.engine.site()) } else { error };
-                        parts.insert(key, part.map_err(named));
+                        parts.insert(key, inner.ended(part));
                     }
                 }
             }
@@ -130,64 +126,25 @@ where
     /// One batch: the places of the keys it had room for, in order, with their answers.
     #[allow(clippy::type_complexity, reason = "places and answers")]
     fn load_some(&self, keys: &[K], hashes: &[u64]) -> Vec<(usize, Result<V, Error<E>>)> {
-        let Inner { engine, stats, function, .. } = &*self.batcher.inner;
-        let max = engine.rules.max_batch;
-        let mut wanted =
-            WantedMany { batcher: &self.batcher.inner, keys, hashes, owned: Vec::new(), joined: Vec::new() };
-        let first = &keys[..keys.len().min(max)];
-        let holds = engine.rules.window.is_some() && max > 1;
-        let (mut alone, mut batch) = (None, None);
-        let landed = engine.carry(
-            &(),
-            self.options,
-            holds,
-            &mut wanted,
-            |load| {
-                let Some((_, Keys { keys, handed_on, .. })) = load else {
-                    // Alone: nobody shares the outcome, which need not leave this frame.
-                    stats.started(first.len(), false);
-                    alone = Some(stats.watch(|| function(first)));
-                    return Ok(None);
-                };
-                let keys = batch.insert(keys);
-                stats.started(keys.len(), handed_on);
-                Ok(Some(Arc::new(stats.watch(|| function(keys)))))
-            },
-            |landing| (landing.shared(), landing.value),
-        );
+        let inner = &*self.batcher.inner;
+        let mut wanted = WantedMany { batcher: inner, keys, hashes, owned: Vec::new(), joined: Vec::new() };
+        let first = &keys[..keys.len().min(inner.engine.rules.max_batch)];
+        let answers = inner.carry(self.options, &mut wanted, || inner.run(first, false));
         let WantedMany { owned, joined, .. } = wanted;
-        panics::drop_quietly((batch, owned));
-        match landed {
-            Ok((_, None)) => {
-                let mut mine = alone.expect("it ran alone");
-                first.iter().enumerate().map(|(at, key)| (at, mine.remove(key))).collect()
+        panics::drop_quietly(owned);
+        match answers {
+            Ok(Answers::Alone(mut mine)) => first.iter().enumerate().map(|(at, key)| (at, mine.remove(key))).collect(),
+            Ok(Answers::Mine(mut mine)) => joined.into_iter().map(|at| (at, mine.remove(&keys[at]))).collect(),
+            Ok(Answers::Ours(ours)) => {
+                outcome::read(ours, |ours| joined.into_iter().map(|at| (at, ours.get(&keys[at]))).collect())
             }
-            Ok((shared, Some(outcome))) => match Arc::try_unwrap(outcome) {
-                Ok(mut mine) if !shared => joined.into_iter().map(|at| (at, mine.remove(&keys[at]))).collect(),
-                Ok(last) => shared_out(&last, keys, joined),
-                Err(ours) => {
-                    let parts = shared_out(&ours, keys, joined);
-                    panics::drop_quietly(ours);
-                    parts
-                }
-            },
             Err(error) => {
-                let error = error.map_work(|never| match never {});
                 // Another caller's panic ends that batch. Whatever else ends a wait ends all of them.
                 let told = if error.is_panicked() { joined } else { (0..keys.len()).collect() };
                 told.into_iter().map(|at| (at, Err(error.clone()))).collect()
             }
         }
     }
-}
-
-#[allow(clippy::type_complexity, reason = "places and answers")]
-fn shared_out<K: Hash + Eq, V: Clone, E: Clone>(
-    outcome: &Outcome<K, V, E>,
-    keys: &[K],
-    joined: Vec<usize>,
-) -> Vec<(usize, Result<V, Error<E>>)> {
-    joined.into_iter().map(|at| (at, outcome.get(&keys[at]))).collect()
 }
 
 /// What a call brings that wants several keys: those that have no answer yet.
