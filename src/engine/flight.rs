@@ -32,7 +32,7 @@ use std::collections::VecDeque;
 const SHARE: usize = if cfg!(any(flight_group_shuttle, flight_group_loom)) { 1 } else { 2 };
 
 /// A flight as its leader knows it: by number, so that its landing touches no other flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FlightId {
     pub(crate) hash: u64,
     pub(crate) number: u64,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Default)]
 pub(super) struct Agenda {
     places: BTreeMap<(Instant, u64), FlightId>,
-    place_of: HashMap<(u64, u64), (Instant, u64)>,
+    place_of: HashMap<FlightId, (Instant, u64)>,
     numbers: u64,
     /// How many workers are here or on their way.
     pub(super) serving: usize,
@@ -27,18 +27,18 @@ impl Agenda {
         let place = (due, self.numbers);
         self.remove(id);
         self.places.insert(place, id);
-        self.place_of.insert((id.hash, id.number), place);
+        self.place_of.insert(id, place);
     }
 
     pub(super) fn remove(&mut self, id: FlightId) {
-        if let Some(place) = self.place_of.remove(&(id.hash, id.number)) {
+        if let Some(place) = self.place_of.remove(&id) {
             self.places.remove(&place);
         }
     }
 
     pub(super) fn pop(&mut self) -> Option<FlightId> {
         let (_, id) = self.places.pop_first()?;
-        self.place_of.remove(&(id.hash, id.number));
+        self.place_of.remove(&id);
         Some(id)
     }
 
