@@ -159,9 +159,8 @@ impl<K, V, E, S: BuildHasher, L: Load> Engine<K, V, E, S, L> {
             _ => self.board_next(slot, counts, caller),
         };
         // The call was refused, or comes again. A slot that was made for it is removed.
-        let idle = slot.is_empty() && self.rests_until(slot).is_none();
-        let idle = if idle { (slot.hash, slot.id) } else { return boarded };
-        let unused = table.remove(idle.0, idle.1);
+        let Some(number) = self.idle(slot) else { return boarded };
+        let unused = table.remove(hash, number);
         drop(state);
         drop(unused);
         boarded
@@ -186,7 +185,7 @@ impl<K, V, E, S: BuildHasher, L: Load> Engine<K, V, E, S, L> {
             }
             Some(call) => {
                 slot.leader = NOBODY;
-                let flight = slot.current(|number, leader| self.node(number, Ender::Thread(leader))).clone();
+                let flight = self.current(slot).clone();
                 Boarded::LeadElsewhere(id, flight, call)
             }
         }
@@ -219,7 +218,7 @@ impl<K, V, E, S: BuildHasher, L: Load> Engine<K, V, E, S, L> {
             return Boarded::Overloaded(slot.id);
         }
         let id = FlightId { hash: slot.hash, number: slot.id };
-        let flight = slot.current(|number, leader| self.node(number, Ender::Thread(leader)));
+        let flight = self.current(slot);
         if flight.followers() == 0 {
             let _ = flight.since.set(Instant::now());
         }
@@ -390,7 +389,7 @@ impl<K, V, E, S: BuildHasher, L: Load> Engine<K, V, E, S, L> {
             return Some(Boarded::Overloaded(slot.id));
         }
         let flight = match current {
-            true => slot.current(|number, leader| self.node(number, Ender::Thread(leader))).clone(),
+            true => self.current(slot).clone(),
             false => slot.next.clone()?,
         };
         flight.add_follower();

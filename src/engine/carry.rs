@@ -2,20 +2,20 @@
 
 use crate::engine::board::{Boarded, Caller, Place};
 use crate::engine::core::Engine;
-use crate::engine::deadlock::{Ender, runner};
+use crate::engine::deadlock::runner;
 use crate::engine::flight::{Flight, FlightId, HandOff, Landed, Queued};
 use crate::engine::follow::{Ended, WaitGuard};
 use crate::engine::key::Lookup;
 use crate::engine::load::{Bring, Due, Load};
 use crate::engine::options::WaitOptions;
-use crate::engine::panics::{caught, drop_quietly};
+use crate::engine::panics::{drop_quietly, quietly};
 use crate::engine::run::Turn;
 use crate::engine::table::{Slot, Table};
 use crate::engine::waiter::Waiter;
 use crate::error::{Deadlock, Error};
 use crate::landing::Landing;
 use crate::observer::EventKind;
-use crate::report::{FlightReport, Trace};
+use crate::report::Trace;
 use crate::sync::Arc;
 use std::hash::BuildHasher;
 
@@ -119,15 +119,14 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
         slot.take_out(&flight);
         self.renew_node(slot);
         let hand_off = if slot.is_grounded() { self.hand_on(slot, counts) } else { None };
-        let idle = if slot.is_empty() && self.rests_until(slot).is_none() { Some(slot.id) } else { None };
-        let slot = idle.and_then(|id_of_slot| table.remove(id.hash, id_of_slot));
+        let idle = self.idle(slot).and_then(|number| table.remove(id.hash, number));
         drop(state);
         if let Some(hand_off) = hand_off {
             hand_off.notify();
         }
         flight.publish(Landed { outcome: Err(error), detached: false, trace: Trace::default() });
         flight.wake();
-        drop_quietly(slot);
+        drop_quietly(idle);
         Some((key, load))
     }
 
@@ -174,13 +173,8 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
     ) {
         let id = FlightId { hash, number: flight.node.id };
         // A panic of a subscriber or an observer: what the flight carries is delivered all the same.
-        let report = caught(|| self.report_flight(id.number, key, None)).unwrap_or_else(|payload| {
-            drop_quietly(payload);
-            FlightReport::none()
-        });
-        if let Err(payload) = caught(|| self.tell_ref(id.number, key, EventKind::Led)) {
-            drop_quietly(payload);
-        }
+        let report = self.report_flight_quietly(id.number, key, None);
+        quietly(|| self.tell_ref(id.number, key, EventKind::Led));
         drop_quietly(self.run_watched(key, id, report, || work(flight.take_load())));
     }
 
@@ -193,10 +187,7 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
             let (table, counts) = state.parts();
             for slot in table.iter_mut() {
                 if !slot.is_grounded() {
-                    found.push((
-                        slot.hash,
-                        slot.current(|number, leader| self.node(number, Ender::Thread(leader))).clone(),
-                    ));
+                    found.push((slot.hash, self.current(slot).clone()));
                 }
                 for flight in slot.waiting() {
                     flight.with_load(L::hurry);

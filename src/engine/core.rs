@@ -8,7 +8,7 @@ use crate::engine::job::Job;
 use crate::engine::key::Find;
 use crate::engine::load::Load;
 use crate::engine::options::{Config, WaitOptions};
-use crate::engine::panics::{Payload, describe};
+use crate::engine::panics::{Payload, describe, quietly};
 use crate::engine::table::{Shard, ShardState, Shards, Slot};
 use crate::engine::waiter::Waiter;
 use crate::error::Error;
@@ -141,6 +141,11 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
         (slot.started > 0).then(|| later(epoch + Duration::from_micros(slot.started - 1), interval))
     }
 
+    /// The slot's number if nothing keeps it: nothing is in the air, nothing waits, and the key does not rest.
+    pub(super) fn idle(&self, slot: &Slot<K, V, E, L>) -> Option<u64> {
+        (slot.is_empty() && self.rests_until(slot).is_none()).then_some(slot.id)
+    }
+
     /// Tells the observer and the reports. The key is made only if one of them shows it.
     pub(super) fn tell(&self, flight: u64, key: impl FnOnce() -> K, kind: EventKind) {
         let Config { observer, reports, debug_key, .. } = &self.config;
@@ -161,6 +166,13 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
 
     pub(super) fn report_flight(&self, flight: u64, key: &K, origin: Option<&Origin>) -> FlightReport {
         self.config.reports.flight(flight, || self.config.shown(key), origin)
+    }
+
+    /// The same for a flight that others count on: if a subscriber panics, it is reported to nobody.
+    pub(super) fn report_flight_quietly(&self, flight: u64, key: &K, origin: Option<&Origin>) -> FlightReport {
+        let mut report = FlightReport::none();
+        quietly(|| report = self.report_flight(flight, key, origin));
+        report
     }
 
     /// How many keys have a flight in the air.

@@ -39,10 +39,7 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
                     let id = FlightId { hash: id.hash, number: slot.id };
                     hand_off = self.crew.clone().map(|crew| HandOff::Crew(crew, id, Due::At(until)));
                 }
-                _ => {
-                    let id = slot.id;
-                    idle = Some(id);
-                }
+                _ => idle = Some(slot.id),
             }
         }
         let idle = idle.and_then(|number| table.remove(id.hash, number));

@@ -3,7 +3,7 @@
 
 use crate::engine::board::{Boarded, Caller, Place};
 use crate::engine::core::Engine;
-use crate::engine::deadlock::{EdgeGuard, runner};
+use crate::engine::deadlock::EdgeGuard;
 use crate::engine::flight::{Flight, FlightId, Landed, ending, is_worth_another_try};
 use crate::engine::key::Lookup;
 use crate::engine::land::LeadGuard;
@@ -129,10 +129,7 @@ impl<'e, K, V, E, S, L: Load> WaitGuard<'e, K, V, E, S, L> {
         }
         match self.engine.due(slot, flight) {
             Due::Now => {
-                counts.promoted();
-                flight.unqueue(*ticket);
-                flight.remove_follower();
-                self.engine.lift(slot, runner());
+                self.engine.lift_queued(slot, counts, flight, *ticket);
                 drop(state);
                 self.give_waiter_back();
                 Look::Lead
@@ -207,10 +204,7 @@ impl<'e, K, V, E, S, L: Load> WaitGuard<'e, K, V, E, S, L> {
         // Too late to leave: the flight is due, and the others wait for this caller to lead it.
         let leads = matches!(reason, Ended::TimedOut | Ended::Deadlock(_) | Ended::BoardAgain);
         if offered && first && leads && self.engine.due(slot, flight) == Due::Now {
-            counts.promoted();
-            flight.unqueue(*ticket);
-            flight.remove_follower();
-            self.engine.lift(slot, runner());
+            self.engine.lift_queued(slot, counts, flight, *ticket);
             drop(state);
             self.give_waiter_back();
             return Ended::Lead;
@@ -228,8 +222,7 @@ impl<'e, K, V, E, S, L: Load> WaitGuard<'e, K, V, E, S, L> {
         }
         let on = slot.is_grounded() && (offered || dissolved);
         let hand_off = if on { self.engine.hand_on(slot, counts) } else { None };
-        let idle = slot.is_empty() && self.engine.rests_until(slot).is_none();
-        let idle = if idle { Some(slot.id) } else { None }.and_then(|id| table.remove(self.hash, id));
+        let idle = self.engine.idle(slot).and_then(|number| table.remove(self.hash, number));
         drop(state);
         if let Some(hand_off) = hand_off {
             hand_off.notify();

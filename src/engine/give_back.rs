@@ -2,7 +2,7 @@
 
 use crate::engine::board::Place;
 use crate::engine::core::Engine;
-use crate::engine::flight::{Flight, FlightId, HandOff};
+use crate::engine::flight::{Flight, FlightId};
 use crate::engine::follow::WaitGuard;
 use crate::engine::key::Find;
 use crate::engine::load::Load;
@@ -59,11 +59,10 @@ impl<K, V, E, S: BuildHasher, L: Load> Engine<K, V, E, S, L> {
         let on = slot.is_grounded() && !dissolved.is_empty();
         let hand_off = if on { self.hand_on(slot, counts) } else { None };
         self.renew_node(slot);
-        let idle = if slot.is_empty() && self.rests_until(slot).is_none() { Some(slot.id) } else { None };
-        let idle = idle.and_then(|id| table.remove(hash, id));
+        let idle = self.idle(slot).and_then(|number| table.remove(hash, number));
         drop(state);
         if let Some(hand_off) = hand_off {
-            HandOff::notify(hand_off);
+            hand_off.notify();
         }
         for flight in dissolved {
             if let Some(crew) = &self.crew {

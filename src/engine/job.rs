@@ -1,6 +1,6 @@
 //! The work of a spawned flight, and its way to an executor.
 
-use crate::engine::panics::{caught, drop_quietly};
+use crate::engine::panics::quietly;
 use crate::sync::per_thread;
 use crate::threads::Run;
 use std::cell::RefCell;
@@ -99,9 +99,7 @@ impl Dispatch {
         while let Some(Self { job, hand_over }) = next {
             // An executor that panics drops the job while it unwinds: that abandons the flight and tells its
             // receivers. The job is often another caller's, so the calling thread goes on.
-            if let Err(payload) = caught(move || hand_over(job)) {
-                drop_quietly(payload);
-            }
+            quietly(move || hand_over(job));
             next = PENDING.with(|pending| {
                 let mut pending = pending.borrow_mut();
                 let next = pending.as_mut().and_then(VecDeque::pop_front);

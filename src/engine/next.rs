@@ -8,7 +8,7 @@
 //! Every change of who runs a flight renews the nodes of the deadlock graph: [`Engine::renew_node`].
 
 use crate::engine::core::Engine;
-use crate::engine::deadlock::{Ender, NOBODY, Node};
+use crate::engine::deadlock::{Ender, NOBODY, Node, runner};
 use crate::engine::flight::{Flight, FlightId, HandOff, Queued};
 use crate::engine::load::{Due, Load};
 use crate::engine::table::{Counts, Slot};
@@ -18,6 +18,12 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
     /// The node of a flight of this group.
     pub(crate) fn node(&self, number: u64, ender: Ender) -> Arc<Node> {
         Node::new(number, self.config.kind, self.config.name.clone(), ender)
+    }
+
+    /// The flight in the air, made now if its leader was alone until now.
+    pub(super) fn current<'s>(&self, slot: &'s mut Slot<K, V, E, L>) -> &'s Arc<Flight<V, E, L>> {
+        let (number, leader) = (slot.id, slot.leader);
+        slot.current.get_or_insert_with(|| Flight::new(self.node(number, Ender::Thread(leader)), L::default()))
     }
 
     /// When the slot's next flight may start.
@@ -105,6 +111,20 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
         flight.node.set_leader(leader);
         slot.current = Some(flight);
         self.renew_node(slot);
+    }
+
+    /// The same for the calling thread, which waits in the flight's queue with this ticket.
+    pub(super) fn lift_queued(
+        &self,
+        slot: &mut Slot<K, V, E, L>,
+        counts: &mut Counts,
+        flight: &Flight<V, E, L>,
+        ticket: u64,
+    ) {
+        counts.promoted();
+        flight.unqueue(ticket);
+        flight.remove_follower();
+        self.lift(slot, runner());
     }
 
     /// Puts a flight whose leader never began back into the queue: it is the slot's next one again.

@@ -39,8 +39,8 @@ pub(crate) fn drop_quietly<T>(value: T) {
     }
 }
 
-/// Runs code that may panic in a `Drop`, which may be part of another unwinding: a second panic would abort.
-#[cfg(any(feature = "tracing", feature = "metrics"))]
+/// Runs code of the user's whose panic ends here: because it does not concern this caller, or because it may be part of
+/// another unwinding, where a second panic would abort.
 pub(crate) fn quietly(body: impl FnOnce()) {
     if let Err(payload) = caught(body) {
         drop_quietly(payload);

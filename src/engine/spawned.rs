@@ -8,7 +8,7 @@ use crate::engine::flight::{Flight, FlightId, Landed, SpawnedCall, is_worth_anot
 use crate::engine::job::{Dispatch, Job, Task};
 use crate::engine::load::Load;
 use crate::engine::options::Which;
-use crate::engine::panics::{caught, describe, drop_quietly};
+use crate::engine::panics::{caught, describe, drop_quietly, quietly};
 use crate::error::Error;
 use crate::landing::{Landing, Role};
 use crate::observer::EventKind;
@@ -87,11 +87,7 @@ where
 {
     fn lead(self: Box<Self>, id: FlightId, flight: Arc<Flight<V, E>>) -> Dispatch {
         // Often on a thread whose own flight has just landed, and whose followers are still to be woken.
-        let report = caught(|| self.engine.report_flight(id.number, &self.key, Some(&self.origin)));
-        let report = report.unwrap_or_else(|payload| {
-            drop_quietly(payload);
-            FlightReport::none()
-        });
+        let report = self.engine.report_flight_quietly(id.number, &self.key, Some(&self.origin));
         let engine = self.engine.clone();
         Dispatch {
             job: Job::new(Box::new(LeadTask { call: *self, id, flight, report })),
@@ -137,9 +133,7 @@ impl<V, E, L: Load> Flight<V, E, L> {
         while let Some(call) = self.pop_spawned() {
             let landed = self.landed().expect("settled after it was published");
             // Boarding again runs the user's `Hash`, `Eq` and `Clone`: a panic there is that call's alone.
-            if let Err(payload) = caught(|| call.settle(landed)) {
-                drop_quietly(payload);
-            }
+            quietly(|| call.settle(landed));
         }
     }
 }

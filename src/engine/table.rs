@@ -4,7 +4,7 @@
 //! there are concurrent calls. A slot keeps the hash of its key: growing, landing and detaching never call the user's
 //! `Hash` or `Eq`, which might panic.
 
-use crate::engine::deadlock::{Ender, Node};
+use crate::engine::deadlock::Ender;
 use crate::engine::flight::Flight;
 use crate::engine::load::Load;
 use crate::sync::{Arc, Mutex, MutexGuard, cores};
@@ -93,12 +93,6 @@ impl<K, V, E, L: Load> Slot<K, V, E, L> {
                 return;
             }
         }
-    }
-
-    /// The flight in the air, made now if its leader was alone until now.
-    pub(crate) fn current(&mut self, node: impl FnOnce(u64, u64) -> Arc<Node>) -> &Arc<Flight<V, E, L>> {
-        let (id, leader) = (self.id, self.leader);
-        self.current.get_or_insert_with(|| Flight::new(node(id, leader), L::default()))
     }
 
     /// How many callers wait for this key.

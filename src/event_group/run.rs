@@ -6,7 +6,7 @@ use crate::engine::flight::{Flight, FlightId};
 use crate::engine::key::InArc;
 use crate::engine::load::{Bring, Joined};
 use crate::engine::options::WaitOptions;
-use crate::engine::panics::{Payload, caught, drop_quietly, resume_unwind};
+use crate::engine::panics::{Payload, caught, drop_quietly, quietly, resume_unwind};
 use crate::error::Error;
 use crate::event_group::events::{Carried, Coming, Events, Neighbours, ROUNDS, Rules};
 use crate::event_group::shared::{Key, Own, Shared, Told};
@@ -227,9 +227,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
     /// have been woken.
     fn tell(&self, report: &Report<K, E>) {
         if let (Some(on_failure), Some(key), Some(error)) = (&self.on_failure, &report.key, &report.failure) {
-            if let Err(payload) = caught(|| on_failure(key, error)) {
-                drop_quietly(payload);
-            }
+            quietly(|| on_failure(key, error));
         }
     }
 }

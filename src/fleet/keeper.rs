@@ -9,7 +9,7 @@ use super::commander::{Commander, Limits};
 use super::held::{Held, OnLost};
 use super::scripts::{RENEW, Request};
 use super::stats::Counters;
-use crate::engine::panics::{caught, drop_quietly};
+use crate::engine::panics::quietly;
 use crate::sync::{Arc, Condvar, Duration, Mutex, after, spawn_named, wait_until};
 use redis::Value;
 use std::collections::{BTreeSet, HashMap};
@@ -191,16 +191,12 @@ fn tell(lost: Vec<Vec<OnLost>>, counters: &Counters) {
     }
     let run = move || {
         for callback in callbacks {
-            if let Err(payload) = caught(callback) {
-                drop_quietly(payload);
-            }
+            quietly(callback);
         }
     };
     // Without a thread to be had, the callbacks are dropped: they are advice, and `is_lost` still answers. Their drop
     // is the user's, and must not take this thread with it, which renews everybody's.
-    if let Err(payload) = caught(|| drop(spawn_named("flight-group-lost".to_owned(), run))) {
-        drop_quietly(payload);
-    }
+    quietly(|| drop(spawn_named("flight-group-lost".to_owned(), run)));
 }
 
 /// For a script: whole milliseconds, at least one.
