@@ -1,5 +1,9 @@
 //! Reads: a call boards the flight that is already in the air.
 
+mod many;
+
+pub use many::ManyCall;
+
 use crate::cancel::CancelToken;
 use crate::engine::Engine;
 use crate::engine::clock::Clock;
@@ -11,7 +15,6 @@ use crate::settings::settings;
 use crate::site::Kind;
 use crossbeam_channel::Receiver;
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::convert::{Infallible, identity};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -243,54 +246,6 @@ impl<K: Hash + Eq, V: Clone, E: Clone, S: BuildHasher> Group<K, V, E, S> {
     #[inline]
     pub fn call<'a, Q: ?Sized>(&'a self, key: &'a Q) -> Call<'a, K, V, E, S, Q> {
         Call { group: self, key, which: Which::Current, options: WaitOptions::default() }
-    }
-
-    /// Reads several keys with one piece of work. `work` gets the keys that no other caller is reading. For the other
-    /// keys the call waits for the flights in the air. samber's `go-singleflightx` has it for Go.
-    ///
-    /// Blocks while `work` runs, and then until the flights of the other keys have landed. It uses the same table as
-    /// single calls: another caller that asks for one of these keys meanwhile joins its flight. Duplicate keys are
-    /// asked for once. If another caller reads every key, `work` is dropped unrun. Keys that `work` returns without
-    /// having been asked are dropped. The call's own flights land *before* it waits for others, so two calls for
-    /// (a, b) and (b, a) never wait for each other.
-    ///
-    /// The result has one entry for each key, also for a key that `work` did not return:
-    ///
-    /// ```
-    /// use std::collections::HashMap;
-    /// use flight_group::{Error, Group};
-    ///
-    /// let group: Group<u32, String, &str> = Group::new();
-    /// let found = group.work_many(&[1, 2, 2, 3], |missing| {
-    ///     assert_eq!(missing, [1, 2, 3]);
-    ///     Ok(HashMap::from([(1, "one".to_owned()), (2, "two".to_owned())]))
-    /// });
-    ///
-    /// assert_eq!(found[&1].as_ref().unwrap().value, "one");
-    /// assert_eq!(found[&3], Err(Error::missing()));       // a follower of key 3 gets the same
-    ///
-    /// let down = group.work_many(&[1, 2], |_| Err("no connection"));
-    /// assert!(down.values().all(|share| *share == Err(Error::Work("no connection"))));
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// For each key: [`Error::Missing`] if the work did not return it. Otherwise as [`try_work`](Self::try_work), and
-    /// [`Error::Abandoned`] if the flight it waited for never ran, because this call has no closure left to lead with.
-    ///
-    /// # Panics
-    ///
-    /// If `work` panics, with its own payload. Followers of its flights get [`Error::Panicked`].
-    #[doc(alias = "loadMany")]
-    pub fn work_many(
-        &self,
-        keys: &[K],
-        work: impl FnOnce(&[K]) -> Result<HashMap<K, V>, E>,
-    ) -> HashMap<K, Result<Landing<V>, Error<E>>>
-    where
-        K: Clone,
-    {
-        self.engine.run_many(keys, work)
     }
 
     /// Detaches the key's flight in the air. Returns `false` if there is none. x/sync's `Forget`.

@@ -48,8 +48,8 @@
 //! * [`Batcher`]: many threads' keys in one call of a function that takes many. Batches grow without a timer.
 //! * [`Hedge`]: the first good reply of several attempts, with a budget for the extra ones.
 //! * [`ErrGroup`]: tasks on scoped threads that fail together.
-//! * [`CancelToken`]: a request to stop, with its cause. [`Call::cancel`], [`WriteCall::cancel`], [`EventCall::cancel`] and
-//!   [`BatchCall::cancel`] end a wait with it.
+//! * [`CancelToken`]: a request to stop, with its cause. [`Call::cancel`], [`ManyCall::cancel`], [`WriteCall::cancel`],
+//!   [`EventCall::cancel`] and [`BatchCall::cancel`] end a wait with it.
 //! * [`SharedError`]: any error, made cloneable, because all callers of a flight get it.
 //!
 //! # The promises
@@ -148,7 +148,7 @@ pub use engine::Job;
 pub use err_group::ErrGroup;
 pub use error::{Deadlock, Error, Hop, Panic};
 pub use event_group::{EventCall, EventGroup, EventGroupBuilder, EventStats};
-pub use group::{Call, Group, GroupBuilder};
+pub use group::{Call, Group, GroupBuilder, ManyCall};
 pub use hedge::{Hedge, HedgeError};
 pub use landing::{Landing, Role};
 pub use observer::{Ending, Event, EventKind};

@@ -38,24 +38,28 @@ struct Followed<'e, 'k, K, V, E, S> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S> {
-    pub(crate) fn run_many<F>(&self, keys: &[K], work: F) -> HashMap<K, Share<V, E>>
+    pub(crate) fn run_many<F>(&self, keys: &[K], mut options: WaitOptions<'_>, work: F) -> HashMap<K, Share<V, E>>
     where
         F: FnOnce(&[K]) -> Result<HashMap<K, V>, E>,
     {
+        if let Err(cancelled) = self.check(&options) {
+            return keys.iter().map(|key| (key.clone(), Err(cancelled.clone()))).collect();
+        }
         let mut shares = HashMap::with_capacity(keys.len());
         let mut boardings = Boardings { led: Vec::new(), followed: Vec::new() };
         let mut seen = HashSet::with_capacity(keys.len());
         for key in keys.iter().filter(|key| seen.insert(*key)) {
-            if let Some(refused) = self.board_one(key, &mut boardings) {
+            if let Some(refused) = self.board_one(key, options, &mut boardings) {
                 shares.insert(key.clone(), Err(refused));
             }
         }
         let Boardings { led, followed } = boardings;
         self.lead_all(led, work, &mut shares);
+        options.start(); // one deadline for all waits
         for Followed { key, mut guard } in followed {
-            let share = match self.await_end(key, &WaitOptions::default(), &mut guard) {
+            let share = match self.await_end(key, &options, &mut guard) {
                 Ended::Landed => guard.outcome().share(Role::Follower, true),
-                ended => Err(self.wait_error(ended, &WaitOptions::default())),
+                ended => Err(self.wait_error(ended, &options)),
             };
             shares.insert(key.clone(), share);
         }
@@ -63,9 +67,14 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone, S: BuildHasher> Engine<K, V, E, S
     }
 
     /// Boards one key; what it is refused with, if it is.
-    fn board_one<'e, 'k>(&'e self, key: &'k K, boardings: &mut Boardings<'e, 'k, K, V, E, S>) -> Option<Error<E>> {
+    fn board_one<'e, 'k>(
+        &'e self,
+        key: &'k K,
+        options: WaitOptions<'_>,
+        boardings: &mut Boardings<'e, 'k, K, V, E, S>,
+    ) -> Option<Error<E>> {
         let hash = self.hasher.hash_one(key);
-        let mut caller = Caller::blocked(Which::Current, WaitOptions::default(), None);
+        let mut caller = Caller::blocked(Which::Current, options, None);
         let boarded = self.board(hash, key, &mut caller);
         self.tell_expired(key, &mut caller, &boarded);
         match boarded {

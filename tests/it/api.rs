@@ -4,7 +4,7 @@
 use crate::support::{Held, finish, line_up, within};
 use flight_group::{
     BatchCall, Call, Cancelled, Deadlock, Ending, Error, Event, EventCall, EventKind, FlightInfo, Group, GroupBuilder,
-    Hop, Job, Kind, Landing, Panic, Role, Site, Stats, WriteCall, WriteGroup, WriteGroupBuilder,
+    Hop, Job, Kind, Landing, ManyCall, Panic, Role, Site, Stats, WriteCall, WriteGroup, WriteGroupBuilder,
 };
 use once_cell::sync::Lazy;
 use std::borrow::Borrow;
@@ -65,6 +65,7 @@ fn p12_auto_traits_of_every_public_type() {
         send_and_sync::<GroupBuilder<String, u8, u8>>();
         send_and_sync::<WriteGroupBuilder<String, u8, u8>>();
         all_auto_traits::<Call<'_, String, u8, u8, RandomState, str>>();
+        all_auto_traits::<ManyCall<'_, String, u8, u8, RandomState>>();
         all_auto_traits::<WriteCall<'_, String, u8, u8, RandomState, str>>();
         assert!(holds!(Job: Send), "a job goes to a pool's worker");
 
@@ -102,6 +103,7 @@ fn p12_what_can_be_cloned_and_compared() {
         assert!(holds!(Site: Eq) && holds!(Kind: Hash) && holds!(Kind: Copy) && holds!(Cancelled: Eq));
         assert!(holds!(Deadlock: Eq) && holds!(Panic: Eq) && holds!(FlightInfo<u8>: Eq) && holds!(EventKind: Eq));
         assert!(holds!(Call<'static, Local, Local, Local, RandomState, Local>: Copy), "options can be used again");
+        assert!(holds!(ManyCall<'static, Local, Local, Local, RandomState>: Copy));
         assert!(holds!(WriteCall<'static, Local, Local, Local, RandomState, Local>: Copy));
         assert!(holds!(EventCall<'static, Local, Local, Local, Local, Local>: Copy));
         assert!(holds!(BatchCall<'static, Local, Local, Local, Local>: Copy));
@@ -126,6 +128,8 @@ fn p12_every_public_type_has_a_debug() {
         assert_eq!(format!("{:?}", Group::<u8, u8>::new()), "Group { name: None, in_flight: 0, .. }");
         let shown = format!("{:?}", group.call("ann").fresh().timeout(Duration::from_secs(5)));
         assert!(shown.starts_with("Call { key: \"ann\", fresh: true, options: ") && shown.contains("5s"), "{shown}");
+        let shown = format!("{:?}", group.call_many(&["ann".to_owned()]).timeout(Duration::from_secs(5)));
+        assert!(shown.starts_with("ManyCall { keys: [\"ann\"], options: ") && shown.contains("5s"), "{shown}");
         let shown = format!("{:?}", writes.call("ann").timeout(Duration::from_secs(5)));
         assert!(shown.starts_with("WriteCall { key: \"ann\", options: ") && shown.contains("5s"), "{shown}");
         let builder: GroupBuilder<String, u8, u8> = Group::builder().name("users");

@@ -1,11 +1,12 @@
 //! Many keys at once keep the promises of single calls, on the same table.
 
 use crate::support::{Held, finish, line_up, message, try_hold, until_waiting, within};
-use flight_group::{Error, Group, Role};
+use flight_group::{CancelToken, Error, Group, Role};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Barrier};
 use std::thread::spawn;
+use std::time::{Duration, Instant};
 
 type G = Group<u8, u32, &'static str>;
 
@@ -157,5 +158,61 @@ fn many_keys_respect_max_followers_and_forget() {
         assert!(!found[&1].as_ref().unwrap().detached() && found[&2].as_ref().unwrap().detached());
         single.release().unwrap();
         assert_eq!(group.in_flight(), 0);
+    });
+}
+
+/// The call's own flights land, whatever becomes of its waits; keys with an outcome keep it.
+#[test]
+fn p6_a_limit_of_many_ends_its_waits_and_nothing_else() {
+    within(|| {
+        for end in ["zero", "timeout", "past", "deadline", "cancelled meanwhile"] {
+            let group = G::new();
+            let single = try_hold(&group, 1, || Ok(100));
+            let token = CancelToken::new();
+            let call = group.call_many(&[1, 2, 1]);
+            let call = match end {
+                "zero" => call.timeout(Duration::ZERO),
+                "timeout" => call.timeout(Duration::from_millis(1)),
+                "past" => call.deadline(Instant::now()),
+                "deadline" => call.deadline(Instant::now() + Duration::from_millis(1)),
+                _ => call.cancel(&token),
+            };
+            let found = call.run(|missing| {
+                token.cancel("the server shuts down");
+                assert_eq!(missing, [2]);
+                Ok(doubled(missing))
+            });
+            assert_eq!(found.len(), 2);
+            assert_eq!(found[&2].as_ref().unwrap().value, 4);
+            let error = found[&1].as_ref().unwrap_err();
+            assert_eq!(
+                (error.is_timed_out(), error.is_cancelled()),
+                (end != "cancelled meanwhile", end.contains("cancel"))
+            );
+            assert_eq!((group.followers(&1), group.in_flight()), (0, 1), "{end}");
+            single.release().unwrap();
+            let again = call.run(|missing| Ok(doubled(missing)));
+            assert_eq!(again[&1].is_ok(), !end.contains("cancel"), "a token stays cancelled");
+        }
+    });
+}
+
+/// Its deadline passes while it does its own work, and so does the other flight's landing.
+#[test]
+fn p6_an_outcome_that_is_there_wins_over_the_deadline_of_many() {
+    within(|| {
+        let group = G::new();
+        let single = try_hold(&group, 1, || Ok(100));
+        let mut single = Some(single);
+        let deadline = Instant::now() + Duration::from_millis(100);
+        let found = group.call_many(&[1, 2]).deadline(deadline).run(|missing| {
+            single.take().unwrap().release().unwrap();
+            while Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+            Ok(doubled(missing))
+        });
+        assert_eq!(found[&1].as_ref().unwrap().value, 100, "an outcome that is there wins");
+        assert_eq!(found[&2].as_ref().unwrap().value, 4);
     });
 }
