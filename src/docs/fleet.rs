@@ -98,6 +98,11 @@
 //! that follows it. After a failover the fences still grow, which keeps the storage right. During a failover two
 //! processes can hold one lease.
 //!
+//! **That a flight is served to a process only once, across a failover.** Replication is asynchronous. If a failover loses
+//! the end of a flight, its leader sends it again to the new server. A process that got the outcome before the failover,
+//! and calls again after it, can then be served the same flight once more, also with
+//! [`fresh`](crate::fleet::FleetCall::fresh). Where a value must never go back, give it a version and keep the greater.
+//!
 //! # What Redis needs
 //!
 //! Version 6.2 or later, or Valkey. The figures here are of Redis 7.0.15. The tests run on Redis 7.0.15 and on Valkey 9.1:

@@ -131,6 +131,8 @@ fn every_promise_holds_when_the_clock_is_set_back() {
 fn a_failover_that_loses_a_landing_can_serve_it_to_the_same_process_again() {
     holds(&Bounds { calls: [1, 1, 0], faults: &[Fault::Failover], ..CALM });
     breaks(world::NOT_ENDED_BEFORE, &Bounds { calls: [2, 1, 0], faults: &[Fault::Failover], ..CALM });
+    // A fresh call likewise.
+    breaks(world::NOT_ENDED_BEFORE, &Bounds { calls: [2, 1, 0], fresh: [true; 3], faults: &[Fault::Failover], ..CALM });
 }
 
 /// The same promises, further out.
