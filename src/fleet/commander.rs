@@ -29,7 +29,9 @@ use super::breaker::Breaker;
 use super::clock::Moment;
 use super::reply::{Concerns, refusal};
 use super::scripts::Request;
+use super::until::Until;
 use super::wire::{Connect, NO_ANSWER, Wire};
+use crate::cancel::{CancelToken, Wake};
 use crate::engine::panics::caught;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Duration, Instant, Mutex, MutexGuard, OnceCell, after, wait_until};
@@ -67,19 +69,20 @@ type Outcome = Result<Answer, Failure>;
 
 /// For how long an answer is waited for.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Limits {
-    /// The caller's own deadline. When it has passed: [`FleetError::TimedOut`].
-    pub(crate) deadline: Option<Instant>,
+pub(crate) struct Limits<'c> {
+    /// The caller's own. When its deadline has passed: [`FleetError::TimedOut`]. When its token is cancelled:
+    /// [`FleetError::Cancelled`].
+    pub(crate) until: Until<'c>,
     /// Until when the server has time. When it has passed: [`FleetError::Unavailable`].
     pub(crate) server: Option<Instant>,
     /// The request waits through an outage, as long as the limits allow.
     pub(crate) rides: bool,
 }
 
-impl Limits {
+impl Limits<'_> {
     /// The earlier limit, and whether it is the caller's own.
     fn earlier(&self) -> (Option<Instant>, bool) {
-        match (self.deadline, self.server) {
+        match (self.until.deadline, self.server) {
             (Some(deadline), Some(server)) if server < deadline => (Some(server), false),
             (Some(deadline), _) => (Some(deadline), true),
             (None, server) => (server, false),
@@ -171,7 +174,7 @@ impl Commander {
     }
 
     /// Sends a request and waits for its answer, within `limits`.
-    pub(crate) fn call(&self, request: Request, limits: Limits) -> Outcome {
+    pub(crate) fn call(self: &Arc<Self>, request: Request, limits: Limits<'_>) -> Outcome {
         let ticket = self.enqueue(request, None, limits.rides);
         self.wait(ticket, limits)
     }
@@ -224,10 +227,14 @@ impl Commander {
     }
 
     /// Waits for the answer to a queued request, combining if the connection is free.
-    pub(crate) fn wait(&self, ticket: Ticket, limits: Limits) -> Outcome {
+    pub(crate) fn wait(self: &Arc<Self>, ticket: Ticket, limits: Limits<'_>) -> Outcome {
         let Ticket { reply, promise } = ticket;
         // Whose time is up: the caller's, or the server's.
         let (limit, own) = limits.earlier();
+        let Until { cancel, .. } = limits.until;
+        // Before the lock: a token that is cancelled already wakes at once.
+        let _registration = cancel
+            .map(|token| token.on_cancel(Arc::new(Waiting { commander: Arc::clone(self), reply: Arc::clone(&reply) })));
         let mut state = self.state.lock();
         loop {
             if let Some(outcome) = reply.outcome.get() {
@@ -236,6 +243,10 @@ impl Commander {
             // A promise is kept when the server is back; nobody waits here for that.
             if promise && let Some(reason) = state.breaker.refusal() {
                 return Err(Failure { error: reason.clone(), perhaps_done: true });
+            }
+            if cancel.is_some_and(CancelToken::is_cancelled) {
+                let perhaps_done = self.give_up(&mut state, &reply);
+                return Err(Failure { error: limits.until.error(), perhaps_done });
             }
             if state.ready() {
                 // Writing may take one timeout, and reading another and a little.
@@ -251,22 +262,23 @@ impl Commander {
             let late = wait_until(&reply.turn, &mut state, limit);
             reply.asleep.store(false, Ordering::Relaxed);
             if late && reply.outcome.get().is_none() {
-                return Err(self.give_up(state, &reply, own));
+                let perhaps_done = self.give_up(&mut state, &reply);
+                // What kept it waiting says more than that its time is up.
+                let reason = reply.refused.get().or(state.breaker.refusal()).cloned();
+                let error = reason.unwrap_or_else(|| if own { FleetError::TimedOut } else { self.lost(NO_ANSWER) });
+                return Err(Failure { error, perhaps_done });
             }
         }
     }
 
+    /// Takes the request back. Returns whether it may have had its effect.
     #[cold]
-    fn give_up(&self, mut state: MutexGuard<'_, State>, reply: &Arc<Reply>, own: bool) -> Failure {
+    fn give_up(&self, state: &mut State, reply: &Arc<Reply>) -> bool {
         let entry = state.withdraw(reply);
-        // A promise stays; a request that is in neither place is on its way.
-        let perhaps_done = entry.is_none_or(|entry| entry.sent > 0);
-        // What kept it waiting says more than that its time is up.
-        let reason = reply.refused.get().or(state.breaker.refusal()).cloned();
         // It may have been woken to combine at the moment it gave up: somebody else has to.
-        self.hand_over(&mut state);
-        let error = reason.unwrap_or_else(|| if own { FleetError::TimedOut } else { self.lost(NO_ANSWER) });
-        Failure { error, perhaps_done }
+        self.hand_over(state);
+        // A promise stays; a request that is in neither place is on its way.
+        entry.is_none_or(|entry| entry.sent > 0)
     }
 
     /// Wakes one owner of a queued request to combine, or the commander's own thread where there is none.
@@ -450,6 +462,20 @@ impl Commander {
     pub(crate) fn stop(&self) {
         self.state.lock().stopped = true;
         self.bell.notify_one();
+    }
+}
+
+/// A caller that waits for an answer, as its token sees it.
+struct Waiting {
+    commander: Arc<Commander>,
+    reply: Arc<Reply>,
+}
+
+impl Wake for Waiting {
+    fn wake(&self) {
+        // Under the lock: the caller looks at the token and falls asleep under it.
+        let _state = self.commander.state.lock();
+        self.reply.turn.notify_one();
     }
 }
 

@@ -11,6 +11,7 @@ use super::process::Mint;
 use super::scripts::{RENEW, Request};
 use super::stats::{Counters, FleetStats};
 use super::subscriber::Subscriber;
+use super::until::Until;
 use super::wire::{Connect, NO_ANSWER};
 use crate::sync::{Arc, Duration, after, spawn_named};
 
@@ -65,7 +66,7 @@ impl Core {
         if demand {
             // Connecting is the commander's thread's: a name server that does not answer holds up nobody else. What
             // is asked here does nothing but come back.
-            let limits = Limits { deadline, ..Limits::default() };
+            let limits = Limits { until: Until { deadline, cancel: None }, ..Limits::default() };
             let greeting = core.commander.call(Request::new(&RENEW), limits);
             greeting.map_err(|failure| if failure.error.is_timed_out() { late() } else { failure.error })?;
         }

@@ -1,5 +1,6 @@
 //! Why the fleet could not do as asked.
 
+use crate::error::Cancelled;
 use std::fmt;
 
 /// Why a [`Fleet`](super::Fleet) could not connect, or a [`Lease`](super::Lease) could not be had.
@@ -83,6 +84,9 @@ pub enum FleetError {
     },
     /// The time given to the call passed.
     TimedOut,
+    /// The call's [`CancelToken`](crate::CancelToken) was cancelled. A group's call returns
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    Cancelled(Cancelled),
     /// The lease was lost before it was released: it ended by itself, and somebody else may have held it since.
     Lost,
     /// The server answered with an error that none of the other cases covers.
@@ -106,6 +110,11 @@ impl FleetError {
     /// Whether the time given to the call passed.
     pub fn is_timed_out(&self) -> bool {
         matches!(self, Self::TimedOut)
+    }
+
+    /// Whether the call's token was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled(_))
     }
 
     /// Whether the lease was lost.
@@ -137,6 +146,7 @@ impl fmt::Display for FleetError {
             Self::Unavailable { server, reason } => write!(f, "the redis server at {server} is unavailable: {reason}"),
             Self::BadKey { reason } => write!(f, "bad key: expected one that can be written as json: {reason}"),
             Self::TimedOut => f.write_str("timed out waiting for the fleet"),
+            Self::Cancelled(cancelled) => write!(f, "{cancelled}"),
             Self::Lost => f.write_str("the lease was lost before it was released"),
             Self::Server { detail } => write!(f, "the redis server answered with an error: {detail}"),
             Self::System { reason } => write!(f, "the system refused: {reason}"),

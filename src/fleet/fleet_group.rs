@@ -7,7 +7,9 @@ use super::fleet::Fleet;
 use super::flight::{Boarded, Finishing, Settings, Shared, board};
 use super::held::Held;
 use super::keys::{Kind, Names};
-use super::local::{self, Grounded, Local, Wait};
+use super::local::{self, Grounded, Local};
+use super::until::{Until, Wait};
+use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::landing::{Landing, Role};
 use crate::sync::{Arc, Duration, Instant};
@@ -196,10 +198,10 @@ pub struct FleetCall<'a, K, V, E, Q: ?Sized> {
     group: &'a FleetGroup<K, V, E>,
     key: &'a Q,
     fresh: bool,
-    wait: Wait,
+    wait: Wait<'a>,
 }
 
-impl<K, V, E, Q: ?Sized> FleetCall<'_, K, V, E, Q> {
+impl<'a, K, V, E, Q: ?Sized> FleetCall<'a, K, V, E, Q> {
     /// Only a flight that starts after this call will do, in the whole fleet: one that is in the air is waited for, and
     /// the next one boarded. The way to read after a write.
     pub fn fresh(mut self) -> Self {
@@ -212,13 +214,38 @@ impl<K, V, E, Q: ?Sized> FleetCall<'_, K, V, E, Q> {
     /// A server that is silent gets half of this, then the call flies alone. Much less than two round trips is too
     /// short to find out whether there is a flight.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.wait = Wait::For(timeout);
+        self.wait.set_timeout(timeout);
         self
     }
 
     /// The moment at which to stop waiting; otherwise as [`timeout`](Self::timeout).
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.wait = Wait::Until(deadline);
+        self.wait.set_deadline(deadline);
+        self
+    }
+
+    /// Ends the wait when `token` is cancelled. The call returns [`Error::Cancelled`] with the token's cause, also while
+    /// it waits for another process's flight or for the server.
+    ///
+    /// If the token is cancelled before the call, the call returns at once and runs nothing. If the outcome is ready when
+    /// the token is cancelled, the caller gets the outcome. The call's own work, and sending its outcome, are not
+    /// interrupted. A call that reads answers for other threads ends them first: two
+    /// [command timeouts](super::FleetBuilder::command_timeout) at most.
+    ///
+    /// ```no_run
+    /// use flight_group::{CancelToken, fleet::Fleet};
+    ///
+    /// let fleet = Fleet::connect("redis://127.0.0.1/")?;
+    /// let rates = fleet.group::<u32, u32, String>("rates").build()?;
+    /// let shutdown = CancelToken::new();
+    /// let rate = rates.call(&7).cancel(&shutdown).run(|| Ok(42));
+    /// if rate.is_err_and(|error| error.is_cancelled()) {
+    ///     println!("the server shuts down");
+    /// }
+    /// # Ok::<(), flight_group::fleet::FleetError>(())
+    /// ```
+    pub fn cancel(mut self, token: &'a CancelToken) -> Self {
+        self.wait.cancel = Some(token);
         self
     }
 }
@@ -259,17 +286,17 @@ where
     /// # Ok::<(), flight_group::fleet::FleetError>(())
     /// ```
     pub fn run_with(self, work: impl FnOnce(&FleetFlight) -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
-        let deadline = self.wait.deadline();
+        let until = self.wait.begin();
         let mut work = Some(work);
         loop {
             let (mut finishing, mut asked) = (None, false);
             let fly = || {
                 asked = true;
-                self.fly(&mut work, &mut finishing, deadline)
+                self.fly(&mut work, &mut finishing, until)
             };
-            let landed = local::board(self.group.inner.local.group(), self.key, self.fresh, deadline, fly);
+            let landed = local::board(self.group.inner.local.group(), self.key, self.fresh, until, fly);
             // This process's followers have their outcome by now; only the leader waits for the server's answer.
-            let settled = finishing.map(|finishing: Finishing| finishing.settle(deadline));
+            let settled = finishing.map(|finishing: Finishing| finishing.settle(until.deadline));
             match landed {
                 Ok(landing) => {
                     let led = landing.role == Role::Leader && landing.value.led;
@@ -279,7 +306,7 @@ where
                     return Ok(Landing::new(landing.value.value, role, shared, detached));
                 }
                 Err(error) => {
-                    if let Some(error) = local::reason(error, asked, deadline) {
+                    if let Some(error) = local::reason(error, asked, until) {
                         return Err(error);
                     }
                 }
@@ -292,7 +319,7 @@ where
         &self,
         work: &mut Option<F>,
         finishing: &mut Option<Finishing>,
-        deadline: Option<Instant>,
+        until: Until<'_>,
     ) -> Result<Arrived<V>, Grounded<E>>
     where
         F: FnOnce(&FleetFlight) -> Result<V, E>,
@@ -301,7 +328,7 @@ where
         let names =
             Names::of(&inner.fleet.config().prefix, Kind::Flight, &inner.name, self.key).map_err(Grounded::Fleet)?;
         let boarded = inner.fleet.core().and_then(|core| {
-            board(core, &names, &inner.settings, self.fresh, deadline).inspect_err(|error| unavailable(core, error))
+            board(core, &names, &inner.settings, self.fresh, until).inspect_err(|error| unavailable(core, error))
         });
         // Every closure runs at most once: this is the only place, and it is reached at most once in a call.
         let mut run = |flight: &FleetFlight| match work.take() {
@@ -322,7 +349,7 @@ where
             Err(error) if passes(&error) && !inner.settings.refuse => {
                 run(&FleetFlight { held: None }).map(|value| Arrived { value, led: true })
             }
-            Err(error) => Err(Grounded::of(error, deadline)),
+            Err(error) => Err(Grounded::of(error, until)),
         }
     }
 }

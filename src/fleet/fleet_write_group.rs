@@ -4,9 +4,11 @@ use super::FleetError;
 use super::fleet::Fleet;
 use super::keys::{Kind, Names};
 use super::lease::{Lease, Wish};
-use super::local::{self, Grounded, Local, Wait, is_over};
+use super::local::{self, Grounded, Local};
 use super::process::PerProcess;
 use super::turn::{Progress, Running, Turn, Turns};
+use super::until::{Until, Wait};
+use crate::cancel::CancelToken;
 use crate::engine::panics::{caught, describe};
 use crate::error::Error;
 use crate::landing::{Landing, Role};
@@ -163,20 +165,32 @@ where
 pub struct FleetWriteCall<'a, K, V, E, Q: ?Sized> {
     group: &'a FleetWriteGroup<K, V, E>,
     key: &'a Q,
-    wait: Wait,
+    wait: Wait<'a>,
 }
 
-impl<K, V, E, Q: ?Sized> FleetWriteCall<'_, K, V, E, Q> {
+impl<'a, K, V, E, Q: ?Sized> FleetWriteCall<'a, K, V, E, Q> {
     /// How long to wait for other runs, for the lease, and for a server that is away. The call's own work is never
     /// interrupted; the lease is released in the background if the time is up by then.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.wait = Wait::For(timeout);
+        self.wait.set_timeout(timeout);
         self
     }
 
     /// The moment at which to stop waiting.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.wait = Wait::Until(deadline);
+        self.wait.set_deadline(deadline);
+        self
+    }
+
+    /// Ends the wait when `token` is cancelled: for the run of another caller, for the key's lease, or for the server.
+    /// The call returns [`Error::Cancelled`] with the token's cause, and gives up its place in the lease's queue.
+    ///
+    /// If the token is cancelled before the call, the call returns at once and runs nothing. If the outcome is ready when
+    /// the token is cancelled, the caller gets the outcome. The call's own work, and the release after it, are not
+    /// interrupted. A call that reads answers for other threads ends them first: two
+    /// [command timeouts](super::FleetBuilder::command_timeout) at most.
+    pub fn cancel(mut self, token: &'a CancelToken) -> Self {
+        self.wait.cancel = Some(token);
         self
     }
 }
@@ -203,7 +217,7 @@ where
         let local = self.group.inner.local.group();
         let mut call = Ongoing {
             work: Some(work),
-            deadline: self.wait.deadline(),
+            until: self.wait.begin(),
             asked: false,
             detached: false,
             lent: false,
@@ -211,7 +225,7 @@ where
         };
         loop {
             (call.asked, call.detached, call.lent) = (false, false, false);
-            let landed = local::board(local, self.key, true, call.deadline, || self.lead(&mut call));
+            let landed = local::board(local, self.key, true, call.until, || self.lead(&mut call));
             // It queued for the lease, and a newer call ran with it meanwhile.
             if let Some(outcome) = call.queued.as_ref().and_then(|queued| queued.turn.passed_on()) {
                 return outcome.map(covered);
@@ -231,7 +245,7 @@ where
                     }
                 }
                 Err(error) => {
-                    if let Some(error) = local::reason(error, call.asked, call.deadline) {
+                    if let Some(error) = local::reason(error, call.asked, call.until) {
                         return Err(error);
                     }
                 }
@@ -261,8 +275,8 @@ where
         let lease = inner
             .fleet
             .core()
-            .and_then(|core| Wish { core, names, ttl: inner.ttl, renew: true }.enqueue(call.deadline))
-            .map_err(|error| Grounded::of(error, call.deadline))?;
+            .and_then(|core| Wish { core, names, ttl: inner.ttl, renew: true }.enqueue(call.until))
+            .map_err(|error| Grounded::of(error, call.until))?;
         // Nobody is there who could be newer: a caller that comes from now on waits for the next run.
         if inner.local.group().followers(self.key) == 0 {
             return call.write(lease, None);
@@ -277,8 +291,8 @@ where
     /// it, has to, or an older call could run after a newer one; or its run had no outcome to pass on.
     fn see_through<F>(&self, turn: &Turn<V, E>, call: &Ongoing<'_, V, E, F>) -> Option<Result<V, Error<E>>> {
         let local = self.group.inner.local.group();
-        let (mine, deadline) = (call.asked, call.deadline);
-        let late = || turn.passed_on().or(Some(Err(Error::timed_out())));
+        let (mine, until) = (call.asked, call.until);
+        let late = || turn.passed_on().or(Some(Err(local::told(until.error()))));
         loop {
             let started = match turn.progress() {
                 Progress::Over => return turn.passed_on(),
@@ -286,9 +300,9 @@ where
                 Progress::Acquired => false,
             };
             // Follows the run in the air, so that a circle of waits is seen.
-            match local::follow(local, self.key, deadline) {
-                Some(Err(Error::TimedOut(_))) if mine && !started => return None,
-                Some(Err(Error::TimedOut(_))) => return late(),
+            match local::follow(local, self.key, until) {
+                Some(Err(Error::TimedOut(_) | Error::Cancelled(_))) if mine && !started => return None,
+                Some(Err(Error::TimedOut(_) | Error::Cancelled(_))) => return late(),
                 Some(Err(Error::Deadlock(circle))) => return Some(Err(Error::Deadlock(circle))),
                 // It is aboard already, so a limit of callers is not for it.
                 Some(Err(Error::Overloaded(_))) => turn.wait(),
@@ -298,7 +312,7 @@ where
                 // The caller that queued for it boards again first; nothing of the user's comes before that.
                 None => turn.wait(),
             }
-            if !mine && is_over(deadline) {
+            if !mine && until.is_over() {
                 return late();
             }
         }
@@ -308,7 +322,7 @@ where
 /// A call on its way: what of it survives boarding again.
 struct Ongoing<'g, V, E, F> {
     work: Option<F>,
-    deadline: Option<Instant>,
+    until: Until<'g>,
     /// It led the last run of the local group.
     asked: bool,
     /// The lease it ran with was lost.
@@ -344,7 +358,7 @@ where
 {
     /// Runs the closure with the lease, and releases it.
     fn write(&mut self, lease: Lease, running: Option<Running<V, E>>) -> Result<Run<V, E>, Grounded<E>> {
-        let lease = lease.release_by(self.deadline);
+        let lease = lease.release_by(self.until.deadline);
         // Every closure runs at most once: this is the only place, and it is reached at most once in a call.
         let Some(work) = self.work.take() else { return Err(Grounded::OutOfTime(FleetError::TimedOut)) };
         let outcome = caught(|| work(&lease));

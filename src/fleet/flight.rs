@@ -21,6 +21,7 @@ use super::mailbox::Mail;
 use super::process::Token;
 use super::reply::{Finished, Joined, parse_finished, parse_flag, parse_joined};
 use super::scripts::{FINISH, JOIN, RELEASE, Request};
+use super::until::Until;
 use crate::sync::{Arc, Duration, Instant, after};
 
 /// Outcomes up to this size come with the message.
@@ -42,13 +43,14 @@ pub(crate) struct Settings {
 impl Settings {
     /// How long the server has for an answer: the patience, but at most half of what is left to the caller's deadline,
     /// so that it can still fly alone. A call that will not do that has nothing better to do than to wait.
-    fn limits(&self, deadline: Option<Instant>) -> Limits {
+    fn limits<'c>(&self, until: Until<'c>) -> Limits<'c> {
+        let deadline = until.deadline;
         if self.refuse && deadline.is_some() {
-            return Limits { deadline, server: None, rides: true };
+            return Limits { until, server: None, rides: true };
         }
         let half = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) / 2);
         let patience = half.map_or(self.patience, |half| half.min(self.patience));
-        Limits { deadline, server: after(patience), rides: self.refuse }
+        Limits { until, server: after(patience), rides: self.refuse }
     }
 }
 
@@ -67,7 +69,7 @@ pub(crate) fn board(
     names: &Names,
     settings: &Settings,
     fresh: bool,
-    deadline: Option<Instant>,
+    until: Until<'_>,
 ) -> Result<Boarded, FleetError> {
     let token = core.mint.token();
     let letterbox = core.room.open(&token);
@@ -76,7 +78,7 @@ pub(crate) fn board(
     // vanished without a word, and whether an outcome that is found had been announced.
     let (mut first, mut which, mut vanished, mut announced) = (0, Which::from(fresh), false, false);
     loop {
-        let (joined, sent) = ask(core, names, settings, &token, first, which, deadline)?;
+        let (joined, sent) = ask(core, names, settings, &token, first, which, until)?;
         let (flight, left, young) = match joined {
             Joined::Lead { flight } => {
                 counters.led.add(1);
@@ -101,12 +103,8 @@ pub(crate) fn board(
             (first, which) = (flight + 1, Which::After(flight));
         }
         let alarm = after(left + jitter(settings.ttl));
-        let until = match (alarm, deadline) {
-            (Some(alarm), Some(deadline)) => Some(alarm.min(deadline)),
-            (alarm, deadline) => alarm.or(deadline),
-        };
         (vanished, announced) = (false, false);
-        match letterbox.wait(until) {
+        match letterbox.wait(until.or_at(alarm), until.cancel) {
             Some(Mail::Outcome { outcome, .. }) => {
                 counters.followed_inline.add(1);
                 return Ok(Boarded::Landed(outcome));
@@ -118,7 +116,7 @@ pub(crate) fn board(
             Some(Mail::Oversize { .. }) => return Ok(Boarded::Alone),
             Some(Mail::Again) => {}
             Some(Mail::Lost) => vanished = true,
-            None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => return Err(FleetError::TimedOut),
+            None if until.is_over() => return Err(until.error()),
             None => vanished = true,
         }
     }
@@ -145,7 +143,7 @@ fn ask(
     token: &Token,
     first: u64,
     which: Which,
-    deadline: Option<Instant>,
+    until: Until<'_>,
 ) -> Result<(Joined, Moment), FleetError> {
     let request = Request::new(&JOIN)
         .key(names.record())
@@ -160,7 +158,7 @@ fn ask(
         Which::None => request.arg("fresh"),
         Which::After(flight) => request.number(flight),
     };
-    match core.commander.call(request, settings.limits(deadline)) {
+    match core.commander.call(request, settings.limits(until)) {
         Ok(answer) => Ok((parse_joined(answer.value)?, answer.sent)),
         Err(failure) => {
             // It may have made this token the leader: nobody would ever land that flight.
@@ -276,11 +274,12 @@ pub(crate) struct Settled {
 }
 
 impl Finishing {
-    /// Sees the landing through, until `deadline` at most.
+    /// Sees the landing through, until `deadline` at most. No token ends it: it belongs to the call's own work.
     pub(crate) fn settle(mut self, deadline: Option<Instant>) -> Settled {
         let Some(ticket) = self.ticket.take() else { return Settled { stale: false, shared: false } };
         let over = || self.held.deadline().has_passed();
-        let limits = Limits { deadline, server: self.core.commander.three_timeouts(), rides: false };
+        let until = Until { deadline, cancel: None };
+        let limits = Limits { until, server: self.core.commander.three_timeouts(), rides: false };
         let (stale, shared) = match self.core.commander.wait(ticket, limits) {
             Ok(answer) => match self.kind {
                 Finish::Finished => match parse_finished(&answer.value) {

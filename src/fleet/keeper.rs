@@ -9,6 +9,7 @@ use super::commander::{Commander, Limits};
 use super::held::{Held, OnLost};
 use super::scripts::{RENEW, Request};
 use super::stats::Counters;
+use super::until::Until;
 use crate::engine::panics::quietly;
 use crate::sync::{Arc, Condvar, Duration, Mutex, after, spawn_named, wait_until};
 use redis::Value;
@@ -72,7 +73,7 @@ impl Keeper {
     }
 
     /// The thread's body.
-    pub(crate) fn run(&self, commander: &Commander, counters: &Counters) {
+    pub(crate) fn run(&self, commander: &Arc<Commander>, counters: &Counters) {
         while let Some(due) = self.wait_due() {
             let mut lost = Vec::new();
             for batch in due.chunks(BATCH) {
@@ -119,7 +120,7 @@ impl Keeper {
         Some(taken)
     }
 
-    fn renew(&self, batch: &[(u64, Arc<Held>)], commander: &Commander, lost: &mut Vec<Vec<OnLost>>) {
+    fn renew(&self, batch: &[(u64, Arc<Held>)], commander: &Arc<Commander>, lost: &mut Vec<Vec<OnLost>>) {
         let mut request = Request::new(&RENEW);
         let mut asked = Vec::with_capacity(batch.len());
         let mut first_end = Moment::NEVER;
@@ -137,7 +138,8 @@ impl Keeper {
         }
         let sent = Moment::now();
         let deadline = after(first_end.remaining());
-        let limits = Limits { deadline, server: commander.three_timeouts(), rides: false };
+        let limits =
+            Limits { until: Until { deadline, cancel: None }, server: commander.three_timeouts(), rides: false };
         let answer = commander.call(request, limits);
         let verdicts = match answer.map(|answer| answer.value) {
             Ok(Value::Array(verdicts)) if verdicts.len() == asked.len() => Some(verdicts),

@@ -11,6 +11,8 @@ use super::keys::{Kind, Names};
 use super::process::Token;
 use super::reply::{Acquired, parse_acquired, parse_flag};
 use super::scripts::{ACQUIRE, RELEASE, Request};
+use super::until::Until;
+use crate::cancel::CancelToken;
 use crate::sync::{Arc, Duration, Instant, after};
 use std::fmt;
 
@@ -22,6 +24,7 @@ pub struct LeaseBuilder {
     name: String,
     ttl: Duration,
     renew: bool,
+    cancel: Option<CancelToken>,
 }
 
 impl Fleet {
@@ -35,7 +38,7 @@ impl Fleet {
 impl LeaseBuilder {
     pub(crate) fn new(fleet: Fleet, name: &str) -> Self {
         let ttl = fleet.config().ttl;
-        Self { fleet, name: name.to_owned(), ttl, renew: true }
+        Self { fleet, name: name.to_owned(), ttl, renew: true, cancel: None }
     }
 
     /// How long the lease lives without renewal. 50 ms to 12 hours; default: the fleet's.
@@ -48,6 +51,27 @@ impl LeaseBuilder {
     /// lease than hold it for longer than one [`ttl`](Self::ttl) switches it off.
     pub fn renew(mut self, renew: bool) -> Self {
         self.renew = renew;
+        self
+    }
+
+    /// Ends the wait when `token` is cancelled: [`acquire`](Self::acquire) and its kin return
+    /// [`FleetError::Cancelled`] with the token's cause, and give up the place in the queue. A token that is cancelled
+    /// before the call ends it at once. It does nothing to a lease that is held.
+    ///
+    /// ```no_run
+    /// use flight_group::{CancelToken, fleet::{Fleet, FleetError}};
+    ///
+    /// let fleet = Fleet::connect("redis://127.0.0.1/")?;
+    /// let shutdown = CancelToken::new();
+    /// match fleet.lease("report:2026-11").cancel(&shutdown).acquire() {
+    ///     Ok(lease) => lease.release()?,
+    ///     Err(FleetError::Cancelled(cancelled)) => println!("{}", cancelled.cause()),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok::<(), FleetError>(())
+    /// ```
+    pub fn cancel(mut self, token: &CancelToken) -> Self {
+        self.cancel = Some(token.clone());
         self
     }
 
@@ -93,6 +117,7 @@ impl LeaseBuilder {
     /// As [`acquire`](Self::acquire).
     pub fn try_acquire(self) -> Result<Option<Lease>, FleetError> {
         check("ttl", self.ttl, TTL)?;
+        self.cancel.as_ref().map_or(Ok(()), CancelToken::check).map_err(FleetError::Cancelled)?;
         let names = Names::new(&self.fleet.config().prefix, Kind::Lease, "", &self.name);
         Wish { core: self.fleet.core()?, names, ttl: self.ttl, renew: self.renew }.try_once()
     }
@@ -100,7 +125,9 @@ impl LeaseBuilder {
     fn enqueue(self, deadline: Option<Instant>) -> Result<Lease, FleetError> {
         check("ttl", self.ttl, TTL)?;
         let names = Names::new(&self.fleet.config().prefix, Kind::Lease, "", &self.name);
-        Wish { core: self.fleet.core()?, names, ttl: self.ttl, renew: self.renew }.enqueue(deadline)
+        self.cancel.as_ref().map_or(Ok(()), CancelToken::check).map_err(FleetError::Cancelled)?;
+        let until = Until { deadline, cancel: self.cancel.as_ref() };
+        Wish { core: self.fleet.core()?, names, ttl: self.ttl, renew: self.renew }.enqueue(until)
     }
 }
 
@@ -123,7 +150,7 @@ impl Wish<'_> {
         after(self.core.patience)
     }
 
-    fn ask(&self, token: &Token, queue: bool, limits: Limits) -> Result<(Acquired, Moment), FleetError> {
+    fn ask(&self, token: &Token, queue: bool, limits: Limits<'_>) -> Result<(Acquired, Moment), FleetError> {
         let request = Request::new(&ACQUIRE)
             .key(self.names.record())
             .key(self.names.last_fence())
@@ -167,14 +194,14 @@ impl Wish<'_> {
         }
     }
 
-    pub(crate) fn enqueue(self, deadline: Option<Instant>) -> Result<Lease, FleetError> {
+    pub(crate) fn enqueue(self, until: Until<'_>) -> Result<Lease, FleetError> {
         let token = self.core.mint.token();
         let letterbox = self.core.room.open(&token);
         let mut queued = false;
         loop {
             // With a deadline, an outage that ends before it costs nothing but time.
-            let server = if deadline.is_some() { None } else { self.patience() };
-            let answer = self.ask(&token, true, Limits { deadline, server, rides: true }).inspect_err(|_| {
+            let server = if until.deadline.is_some() { None } else { self.patience() };
+            let answer = self.ask(&token, true, Limits { until, server, rides: true }).inspect_err(|_| {
                 // Its place would hold up those behind it until its heartbeat runs out.
                 if queued {
                     self.leave(&token);
@@ -192,13 +219,9 @@ impl Wish<'_> {
                 pause = pause.min(left + jitter(self.ttl));
             }
             let alarm = after(pause);
-            let until = match (alarm, deadline) {
-                (Some(alarm), Some(deadline)) => Some(alarm.min(deadline)),
-                (alarm, deadline) => alarm.or(deadline),
-            };
-            if letterbox.wait(until).is_none() && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if letterbox.wait(until.or_at(alarm), until.cancel).is_none() && until.is_over() {
                 self.leave(&token);
-                return Err(FleetError::TimedOut);
+                return Err(until.error());
             }
         }
     }
@@ -327,7 +350,11 @@ impl Lease {
         let request = release(&self.names, &self.held.token);
         let ticket = self.core.commander.promise(request, self.held.deadline());
         let server = self.core.commander.three_timeouts();
-        match self.core.commander.wait(ticket, Limits { deadline: self.release_by, server, rides: false }) {
+        match self
+            .core
+            .commander
+            .wait(ticket, Limits { until: Until { deadline: self.release_by, cancel: None }, server, rides: false })
+        {
             Ok(answer) => match parse_flag(&answer.value)? {
                 true => Ok(()),
                 // Sent twice, and the first may have done it: nobody can say that it was lost.

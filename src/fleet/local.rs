@@ -1,12 +1,11 @@
-//! What the two groups of a fleet do alike inside their process: the local group, how long a call waits, and why there
-//! is no outcome.
+//! What the two groups of a fleet do alike inside their process: the local group, and why there is no outcome.
 
 use super::FleetError;
 use super::process::PerProcess;
+use super::until::Until;
 use crate::error::Error;
 use crate::landing::Landing;
-use crate::sync::{Duration, Instant, after};
-use crate::{Group, GroupBuilder};
+use crate::{Call, Group, GroupBuilder};
 use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::hash::Hash;
@@ -62,12 +61,12 @@ impl<K: Hash + Eq, V, E> Local<K, V, E> {
     }
 }
 
-/// Boards the local group, for `deadline` at most.
+/// Boards the local group, until then at most.
 pub(crate) fn board<K, V, E, Q>(
     group: &Group<K, V, E>,
     key: &Q,
     fresh: bool,
-    deadline: Option<Instant>,
+    until: Until<'_>,
     work: impl FnOnce() -> Result<V, E>,
 ) -> Result<Landing<V>, Error<E>>
 where
@@ -78,15 +77,14 @@ where
 {
     let call = group.call(key);
     let call = if fresh { call.fresh() } else { call };
-    let call = if let Some(deadline) = deadline { call.deadline(deadline) } else { call };
-    call.run(work)
+    limited(call, until).run(work)
 }
 
-/// Follows the local flight in the air, for `deadline` at most; `None` at once where there is none.
+/// Follows the local flight in the air, until then at most; `None` at once where there is none.
 pub(crate) fn follow<K, V, E, Q>(
     group: &Group<K, V, E>,
     key: &Q,
-    deadline: Option<Instant>,
+    until: Until<'_>,
 ) -> Option<Result<Landing<V>, Error<E>>>
 where
     K: Hash + Eq + Borrow<Q>,
@@ -94,60 +92,46 @@ where
     E: Clone,
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
 {
-    let call = group.call(key);
-    let call = if let Some(deadline) = deadline { call.deadline(deadline) } else { call };
-    call.follow()
+    limited(group.call(key), until).follow()
 }
 
-/// How long a call waits.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) enum Wait {
-    #[default]
-    ForEver,
-    /// Counted from the moment the call begins to wait.
-    For(Duration),
-    Until(Instant),
-}
-
-impl Wait {
-    /// As a moment, if it begins now.
-    pub(crate) fn deadline(self) -> Option<Instant> {
-        match self {
-            Self::ForEver => None,
-            Self::For(timeout) => after(timeout),
-            Self::Until(deadline) => Some(deadline),
-        }
-    }
+fn limited<'a, K, V, E, S, Q: ?Sized>(call: Call<'a, K, V, E, S, Q>, until: Until<'a>) -> Call<'a, K, V, E, S, Q> {
+    let call = if let Some(deadline) = until.deadline { call.deadline(deadline) } else { call };
+    if let Some(token) = until.cancel { call.cancel(token) } else { call }
 }
 
 /// Why this process's leader has no outcome.
 #[derive(Clone)]
 pub(crate) enum Grounded<E> {
     Work(E),
-    /// Its own deadline passed, which is nobody else's.
+    /// Its own deadline passed, or its own token was cancelled, which is nobody else's.
     OutOfTime(FleetError),
     Fleet(FleetError),
 }
 
 impl<E> Grounded<E> {
-    /// What the fleet said to a leader with this deadline.
-    pub(crate) fn of(error: FleetError, deadline: Option<Instant>) -> Self {
-        if error.is_timed_out() || is_over(deadline) { Self::OutOfTime(error) } else { Self::Fleet(error) }
+    /// What the fleet said to a leader that waits until then.
+    pub(crate) fn of(error: FleetError, until: Until<'_>) -> Self {
+        if error.is_timed_out() || until.is_over() { Self::OutOfTime(error) } else { Self::Fleet(error) }
     }
 }
 
 /// What a call returns that got `error` from the local group. `None`: it boards again, because the leader it followed
 /// had less time than it has. `asked`: it was that leader itself.
-pub(crate) fn reason<E>(error: Error<Grounded<E>>, asked: bool, deadline: Option<Instant>) -> Option<Error<E>> {
+pub(crate) fn reason<E>(error: Error<Grounded<E>>, asked: bool, until: Until<'_>) -> Option<Error<E>> {
     Some(match error.split() {
-        Ok(Grounded::OutOfTime(_)) if !asked && !is_over(deadline) => return None,
-        Ok(Grounded::OutOfTime(FleetError::TimedOut)) => Error::timed_out(),
-        Ok(Grounded::OutOfTime(error) | Grounded::Fleet(error)) => Error::Fleet(error),
+        Ok(Grounded::OutOfTime(_)) if !asked && !until.is_over() => return None,
+        Ok(Grounded::OutOfTime(error) | Grounded::Fleet(error)) => told(error),
         Ok(Grounded::Work(error)) => Error::Work(error),
         Err(other) => other,
     })
 }
 
-pub(crate) fn is_over(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+/// The fleet's error as a group's call returns it.
+pub(crate) fn told<E>(error: FleetError) -> Error<E> {
+    match error {
+        FleetError::TimedOut => Error::timed_out(),
+        FleetError::Cancelled(cancelled) => Error::Cancelled(cancelled),
+        error => Error::Fleet(error),
+    }
 }

@@ -4,6 +4,7 @@
 //! the answer to that request, since the two come over different connections.
 
 use super::process::Token;
+use crate::cancel::{CancelToken, Wake};
 use crate::sync::{Arc, Condvar, Instant, Mutex, wait_until};
 use std::collections::{HashMap, VecDeque};
 
@@ -92,6 +93,14 @@ impl Slot {
     }
 }
 
+impl Wake for Slot {
+    fn wake(&self) {
+        // Under the lock: its owner looks at the token and falls asleep under it.
+        let _mail = self.mail.lock();
+        self.bell.notify_one();
+    }
+}
+
 /// One waiter's place; closed on drop.
 pub(crate) struct Letterbox {
     room: Arc<Mailroom>,
@@ -100,12 +109,16 @@ pub(crate) struct Letterbox {
 }
 
 impl Letterbox {
-    /// Waits for a message until `deadline`; `None` when that has passed and none is there.
-    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Mail> {
+    /// Waits for a message until `deadline`; `None` when that has passed, or the token is cancelled, and none is there.
+    pub(crate) fn wait(&self, deadline: Option<Instant>, cancel: Option<&CancelToken>) -> Option<Mail> {
+        let _registration = cancel.map(|token| token.on_cancel(Arc::clone(&self.slot) as _));
         let mut mail = self.slot.mail.lock();
         loop {
             if let Some(first) = mail.pop_front() {
                 return Some(first);
+            }
+            if cancel.is_some_and(CancelToken::is_cancelled) {
+                return None;
             }
             if wait_until(&self.slot.bell, &mut mail, deadline) {
                 return mail.pop_front();
@@ -146,10 +159,10 @@ mod tests {
         let (letterbox, others) = (room.open(&mine), room.open(&other));
         room.deliver("a.1", Mail::Again);
         room.deliver("nobody", Mail::Again);
-        assert_eq!(letterbox.wait(None), Some(Mail::Again));
-        assert_eq!(others.wait(after(Duration::ZERO)), None);
+        assert_eq!(letterbox.wait(None, None), Some(Mail::Again));
+        assert_eq!(others.wait(after(Duration::ZERO), None), None);
         room.deliver_lost();
-        assert_eq!((letterbox.wait(None), others.wait(None)), (Some(Mail::Lost), Some(Mail::Lost)));
+        assert_eq!((letterbox.wait(None, None), others.wait(None, None)), (Some(Mail::Lost), Some(Mail::Lost)));
         drop((letterbox, others));
         assert_eq!(room.len(), 0);
     }

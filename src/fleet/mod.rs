@@ -39,6 +39,7 @@ mod scripts;
 mod stats;
 mod subscriber;
 mod turn;
+mod until;
 mod wire;
 
 pub use builders::{FleetGroupBuilder, FleetWriteGroupBuilder};

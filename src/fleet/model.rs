@@ -8,7 +8,9 @@ use super::commander::{Commander, Limits};
 use super::mailbox::{Mail, Mailroom};
 use super::process::Token;
 use super::scripts::{JOIN, Request};
+use super::until::Until;
 use super::wire::{Connect, Wire};
+use crate::cancel::CancelToken;
 use crate::sync::{Arc, Duration, Instant, after};
 use redis::Value;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
@@ -117,12 +119,12 @@ fn commander(server: &Arc<Server>, patience: Duration) -> (Arc<Commander>, threa
     (commander, thread::spawn(move || own.run()))
 }
 
-fn by(commander: &Commander, deadline: Option<Instant>) -> Limits {
-    Limits { deadline, server: commander.three_timeouts(), rides: false }
+fn by(commander: &Commander, deadline: Option<Instant>) -> Limits<'static> {
+    Limits { until: Until { deadline, cancel: None }, server: commander.three_timeouts(), rides: false }
 }
 
 /// As a lease that is waited for, however long it takes.
-const RIDES: Limits = Limits { deadline: None, server: None, rides: true };
+const RIDES: Limits<'static> = Limits { until: Until { deadline: None, cancel: None }, server: None, rides: true };
 
 /// No wait of this commander ends by itself.
 const FOR_EVER: Duration = Duration::MAX;
@@ -218,6 +220,68 @@ fn who_rides_an_outage_out_gets_an_answer() {
         }
         commander.stop();
         own.join().unwrap();
+    });
+}
+
+/// A token is cancelled at any step, through breaks and an outage: its caller leaves or has its answer, nothing else ends
+/// its wait, and the others have theirs.
+#[test]
+fn a_cancelled_caller_leaves_and_strands_nobody() {
+    explore(|| {
+        let server = Arc::new(Server::default());
+        *server.breaks.lock().unwrap() = vec![1];
+        server.refusals.store(1, SeqCst);
+        let (commander, own) = commander(&server, FOR_EVER);
+        let token = CancelToken::new();
+        let cancelled = {
+            let (commander, server, token) = (Arc::clone(&commander), Arc::clone(&server), token.clone());
+            thread::spawn(move || {
+                let until = Until { deadline: None, cancel: Some(&token) };
+                match commander.call(request("mine"), Limits { until, ..RIDES }) {
+                    Ok(answer) => assert_eq!(answer.value, Value::SimpleString("mine".into())),
+                    Err(failure) => {
+                        assert!(failure.error.is_cancelled());
+                        assert!(failure.perhaps_done || server.times("mine") == 0);
+                    }
+                }
+            })
+        };
+        let other = {
+            let commander = Arc::clone(&commander);
+            thread::spawn(move || assert!(commander.call(request("other"), RIDES).is_ok()))
+        };
+        assert!(token.cancel("now"));
+        cancelled.join().unwrap();
+        other.join().unwrap();
+        commander.stop();
+        own.join().unwrap();
+    });
+}
+
+/// No server, and no message: nothing but the token ends these waits.
+#[test]
+fn a_cancel_alone_ends_a_wait() {
+    explore(|| {
+        let server = Arc::new(Server::default());
+        let commander = Arc::new(Commander::new(Arc::new(Connector(server)), FOR_EVER)); // nobody connects
+        let room = Arc::new(Mailroom::default());
+        let token = CancelToken::new();
+        let asker = {
+            let (commander, token) = (Arc::clone(&commander), token.clone());
+            thread::spawn(move || {
+                let until = Until { deadline: None, cancel: Some(&token) };
+                let failure = commander.call(request("mine"), Limits { until, ..RIDES }).unwrap_err();
+                assert!(failure.error.is_cancelled() && !failure.perhaps_done);
+            })
+        };
+        let waiter = {
+            let (letterbox, token) = (room.open(&Token::from("a.1")), token.clone());
+            thread::spawn(move || assert_eq!(letterbox.wait(None, Some(&token)), None))
+        };
+        assert!(token.cancel("now"));
+        asker.join().unwrap();
+        waiter.join().unwrap();
+        assert_eq!(room.len(), 0);
     });
 }
 
@@ -384,10 +448,10 @@ fn a_message_that_overtakes_the_answer_is_not_lost() {
                 room.deliver_lost();
             })
         };
-        assert_eq!(letterbox.wait(None), Some(Mail::Outcome { flight: 1, outcome: b"x".to_vec() }));
+        assert_eq!(letterbox.wait(None, None), Some(Mail::Outcome { flight: 1, outcome: b"x".to_vec() }));
         // Leaves while the next message may be on its way to it.
         drop(letterbox);
-        assert_eq!(bystander.wait(None), Some(Mail::Lost));
+        assert_eq!(bystander.wait(None, None), Some(Mail::Lost));
         sender.join().unwrap();
         drop(bystander);
         assert_eq!(room.len(), 0);
@@ -404,10 +468,10 @@ fn a_deadline_never_hides_a_message_that_is_there() {
             let room = Arc::clone(&room);
             thread::spawn(move || room.deliver("a.1", Mail::Again))
         };
-        let seen = letterbox.wait(after(Duration::from_secs(1)));
+        let seen = letterbox.wait(after(Duration::from_secs(1)), None);
         sender.join().unwrap();
         if seen.is_none() {
-            assert_eq!(letterbox.wait(after(Duration::ZERO)), Some(Mail::Again));
+            assert_eq!(letterbox.wait(after(Duration::ZERO), None), Some(Mail::Again));
         }
     });
 }

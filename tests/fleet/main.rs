@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod cable;
+mod cancelled;
 mod children;
 mod cuts;
 mod forks;
