@@ -540,6 +540,12 @@ where
         self.group.engine.run(self.key, self.which, self.options, work, identity)
     }
 
+    /// The same, with `work` that is told whether callers may follow this flight that asked for the next one.
+    #[cfg(feature = "redis")]
+    pub(crate) fn run_told(self, work: impl FnOnce(bool) -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
+        self.group.engine.run_told(self.key, self.which, self.options, work)
+    }
+
     /// [`Group::read_through`] with the options.
     ///
     /// A hit of the first look is returned at once: no deadline and no cancelled token refuses it. After

@@ -290,9 +290,9 @@ where
         let mut work = Some(work);
         loop {
             let (mut finishing, mut asked) = (None, false);
-            let fly = || {
+            let fly = |fresh| {
                 asked = true;
-                self.fly(&mut work, &mut finishing, until)
+                self.fly(&mut work, &mut finishing, fresh, until)
             };
             let landed = local::board(self.group.inner.local.group(), self.key, self.fresh, until, fly);
             // This process's followers have their outcome by now; only the leader waits for the server's answer.
@@ -319,6 +319,7 @@ where
         &self,
         work: &mut Option<F>,
         finishing: &mut Option<Finishing>,
+        fresh: bool,
         until: Until<'_>,
     ) -> Result<Arrived<V>, Grounded<E>>
     where
@@ -328,7 +329,7 @@ where
         let names =
             Names::of(&inner.fleet.config().prefix, Kind::Flight, &inner.name, self.key).map_err(Grounded::Fleet)?;
         let boarded = inner.fleet.core().and_then(|core| {
-            board(core, &names, &inner.settings, self.fresh, until).inspect_err(|error| unavailable(core, error))
+            board(core, &names, &inner.settings, fresh, until).inspect_err(|error| unavailable(core, error))
         });
         // Every closure runs at most once: this is the only place, and it is reached at most once in a call.
         let mut run = |flight: &FleetFlight| match work.take() {

@@ -225,7 +225,7 @@ where
         };
         loop {
             (call.asked, call.detached, call.lent) = (false, false, false);
-            let landed = local::board(local, self.key, true, call.until, || self.lead(&mut call));
+            let landed = local::board(local, self.key, true, call.until, |_| self.lead(&mut call));
             // It queued for the lease, and a newer call ran with it meanwhile.
             if let Some(outcome) = call.queued.as_ref().and_then(|queued| queued.turn.passed_on()) {
                 return outcome.map(covered);

@@ -61,13 +61,14 @@ impl<K: Hash + Eq, V, E> Local<K, V, E> {
     }
 }
 
-/// Boards the local group, until then at most.
+/// Boards the local group, until then at most. `work` is told whether it must not follow a flight in the air: for the
+/// call's own sake, or for that of a fresh call that follows it here.
 pub(crate) fn board<K, V, E, Q>(
     group: &Group<K, V, E>,
     key: &Q,
     fresh: bool,
     until: Until<'_>,
-    work: impl FnOnce() -> Result<V, E>,
+    work: impl FnOnce(bool) -> Result<V, E>,
 ) -> Result<Landing<V>, Error<E>>
 where
     K: Hash + Eq + Borrow<Q>,
@@ -77,7 +78,7 @@ where
 {
     let call = group.call(key);
     let call = if fresh { call.fresh() } else { call };
-    limited(call, until).run(work)
+    limited(call, until).run_told(|queued| work(fresh || queued))
 }
 
 /// Follows the local flight in the air, until then at most; `None` at once where there is none.

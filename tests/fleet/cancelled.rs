@@ -106,6 +106,43 @@ fn a_cancelled_read_leaves_another_processs_flight_and_takes_nobody_along() {
     });
 }
 
+/// A fresh call queues in its process behind one that is cancelled. A plain call comes before it is awake, and leads for
+/// both: it must not follow another process's flight that is older than the fresh call.
+#[test]
+fn a_plain_call_that_leads_for_a_fresh_one_follows_no_older_flight() {
+    watched("plain leads for fresh", || {
+        for _ in 0..10 {
+            let server = Server::start();
+            let (one, other) = (fleet(&server), fleet(&server));
+            let (first, second): (Reads, Reads) = (one.group("g"), other.group("g"));
+            let token = CancelToken::new();
+            let ((land, entered), stay) = gate();
+            std::thread::scope(|s| {
+                let old = s.spawn(|| {
+                    first.try_work(&1, || {
+                        stay();
+                        Ok("old".into())
+                    })
+                });
+                entered.recv_timeout(LONG).unwrap();
+                let plain = s.spawn(|| {
+                    assert_shut_down(second.call(&1).fresh().cancel(&token).run(|| unreachable!("it is not awaited")));
+                    second.try_work(&1, || Ok("new".into()))
+                });
+                until("the first waits for the other process", || other.waiting() == 1);
+                let fresh = s.spawn(|| second.call(&1).fresh().run(|| Ok("new".into())));
+                until("the fresh one is queued", || second.followers(&1) == 1);
+                token.cancel("shut down");
+                until("one of them asks", || plain.is_finished() || second.followers(&1) == 1 && other.waiting() == 1);
+                land.send(()).unwrap();
+                assert_eq!(old.join().unwrap().unwrap(), "old");
+                assert_eq!(fresh.join().unwrap().unwrap().value, "new");
+                plain.join().unwrap().unwrap();
+            });
+        }
+    });
+}
+
 #[test]
 fn a_cancelled_wait_for_a_lease_gives_up_its_place() {
     watched("cancelled lease", || {
