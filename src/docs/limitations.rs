@@ -44,10 +44,8 @@
 //! same pool, the pool is stuck. Work inside a flight must not wait for its own pool. See
 //! [On a thread pool](super::patterns#on-a-thread-pool).
 //!
-//! A work-stealing pool (rayon) may run another task on the stack of a task that waits for its own subtasks. If that other
-//! task calls the key that the task below it leads, the call gets [`Error::Deadlock`](crate::Error::Deadlock), and this is
-//! true: it would never end. If it calls a key whose leader waits for a task below it on the same stack, it hangs, and no check
-//! can see it.
+//! A work-stealing pool also runs other tasks on top of a task that waits inside the pool. What then happens, and what to do,
+//! is in [Work-stealing pools (rayon)](super::patterns#work-stealing-pools-rayon).
 //!
 //! # What the deadlock check does not see
 //!
@@ -56,7 +54,7 @@
 //! * `Receiver::recv`, also of a spawned call;
 //! * joining a thread, a mutex, a full pool or channel, another process;
 //! * [`CancelToken::wait`](crate::CancelToken::wait);
-//! * what a work-stealing pool runs on top of a stack that waits.
+//! * a wait inside a [work-stealing pool](super::patterns#work-stealing-pools-rayon): `join`, `scope`, `install`.
 //!
 //! A closure that waits in one of these ways for a thread that waits for the closure hangs, as it would without the crate.
 //!

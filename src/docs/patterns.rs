@@ -5,6 +5,7 @@
 //! * [Coalescing config reloads](#coalescing-config-reloads)
 //! * [Pushing events](#pushing-events)
 //! * [On a thread pool](#on-a-thread-pool)
+//! * [Work-stealing pools (rayon)](#work-stealing-pools-rayon)
 //! * [Being able to leave: `select!`](#being-able-to-leave-select)
 //! * [Retrying: `backon`](#retrying-backon)
 //! * [One error type for `?`](#one-error-type-for-)
@@ -270,6 +271,64 @@
 //! for worker in workers {
 //!     worker.join().unwrap();
 //! }
+//! ```
+//!
+//! # Work-stealing pools (rayon)
+//!
+//! A worker of rayon can wait in two ways:
+//!
+//! * *Inside rayon*: in `join`, `scope`, `par_iter`, `yield_now`, or in `install` into another pool. Meanwhile the worker runs
+//!   other tasks of its pool. They run on the same stack, on top of the task that waits, and that task cannot go on before
+//!   they return.
+//! * *Inside a group*, or in `recv`. The worker sleeps and runs no other task. The other workers go on.
+//!
+//! So each follower takes one worker from the pool until its flight lands. A leader may use `join` and `par_iter`. But if a
+//! leader waits inside rayon, and tasks of the same pool call the group, this can happen:
+//!
+//! | what happens | what the task on top gets |
+//! | --- | --- |
+//! | A task on top of the leader calls the leader's key. | [`Error::Deadlock`](crate::Error::Deadlock) at once, and this is true: the leader cannot go on before the task returns. `work` and `write` panic. The task may call other keys. |
+//! | A task on top of the leader calls another key, and the work for that key, on another worker, waits for the leader's key. | A circle of two flights. The call that closes it gets `Error::Deadlock`, on one of the two workers. |
+//! | The leader waits for one of its tasks, which another worker has stolen. On top of that task the other worker runs a task that calls the leader's key. | It hangs, and so does the leader. The check does not see it, because the leader waits inside rayon. |
+//! | The leader is a thread outside the pool that waits in `install`. A task on top of its work calls the leader's key. | It hangs in the same way. |
+//! | All workers follow a flight whose leader needs a worker. | All of them hang. |
+//!
+//! A hang ends when the call has a [`timeout`](crate::Call::timeout), a [`deadline`](crate::Call::deadline), a
+//! [`takeover_after`](crate::Call::takeover_after), or a [`cancel`](crate::Call::cancel) token that is cancelled. Nothing else
+//! ends it.
+//!
+//! ## What to do
+//!
+//! Run the work in a pool of its own, in which no task calls the group. Make that pool the group's
+//! [executor](crate::GroupBuilder::executor). Then use [`spawn`](crate::Group::spawn) and wait for the receiver: the caller's
+//! worker sleeps, and its own tasks never run on top of a leader.
+//!
+#![cfg_attr(not(doctest), doc = "```")]
+#![cfg_attr(not(doctest), doc = include_str!("patterns/rayon_pool.rs"))]
+#![cfg_attr(not(doctest), doc = "```")]
+//!
+//! * A leader of that pool that waits inside rayon may run another load on top of its own. That does no harm, but the leader
+//!   lands later.
+//! * Without an executor, spawned calls run on the group's own threads. That is enough if the work does not use rayon. On
+//!   these threads `par_iter` uses rayon's global pool, so no task of the global pool may call the group then.
+//! * You can also wait outside the pool: the tasks call `spawn` and return the receivers, and a thread outside receives. No worker
+//!   waits for a flight then, so even the callers' pool may be the executor.
+//! * If you can do neither, give every call on a worker a timeout.
+//!
+//! ## What does not help
+//!
+//! * The callers' pool as the executor, while its workers wait for receivers. If all of them wait, the job is never begun. The
+//!   check does not see that, because a job that has not begun has no thread.
+//! * The group's own threads, if the work uses the callers' pool. If all workers wait for the flight, the flight waits for a
+//!   worker.
+//! * `install` into the pool that the task is already in: it runs the closure at once, on the same stack.
+//! * `install` into another pool, in the leader's closure: the leader's worker waits inside rayon, and runs other tasks of its
+//!   own pool on top of the leader.
+//!
+//! The tests in `benches/peers/tests/work_stealing` show each of these facts with rayon 1.12:
+//!
+//! ```text
+//! cargo test --manifest-path benches/peers/Cargo.toml --test work_stealing
 //! ```
 //!
 //! # Being able to leave: `select!`
