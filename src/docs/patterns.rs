@@ -229,7 +229,7 @@
 //! assert_eq!(partner.lock().unwrap().last(), Some(&"delivered"));
 //! ```
 //!
-//! `cargo run --release --example event_push` does it over HTTP.
+//! `cargo run --release --example event_push` does it over HTTP, with a `WriteGroup` and with an `EventGroup`.
 //!
 //! # On a thread pool
 //!
