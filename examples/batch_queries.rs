@@ -1,11 +1,13 @@
 //! When is it worth asking a database for many rows at once, and who gathers them?
 //!
-//! A pool of threads asks a real SQLite file for one row each, over and over; once with a statement for every
-//! question, and once through a `Batcher`, which makes one `IN (..)` statement of all that were asked while the one
-//! before it ran. Three kinds of question, because the answer differs:
+//! A pool of threads asks a real SQLite file for one row each, over and over: with a statement for every question (over one
+//! connection behind a lock, and over a connection for each thread), and through a `Batcher`, which makes one `IN (..)`
+//! statement of all that was asked while the statement before it ran. All of them take turns in one run, and the table shows
+//! the ratios of the rounds. The questions differ in what a statement costs:
 //!
-//! - by primary key: a few microseconds each, and waking a thread costs as much: batching has nothing to save;
-//! - by a column without an index: the table is read from end to end, for one row or for many;
+//! - by primary key, with many threads and with one: a few microseconds, and waking a thread costs as much;
+//! - by a column without an index, in the first 100 rows, in the first 1,000 and in all of them: the rows are read for one
+//!   key or for many;
 //! - a durable write: the disk syncs, for one row or for many.
 //!
 //! `cargo run --release --example batch_queries` does it; `-- --help` lists the options.
@@ -107,63 +109,95 @@ where
 
 /// How one contender did.
 struct Row {
-    question: &'static str,
+    question: String,
     contender: &'static str,
-    per_second: f64,
+    /// Of each round.
+    per_second: Vec<f64>,
     p50: Duration,
     p99: Duration,
     keys_per_statement: f64,
 }
+
+impl Row {
+    fn is_batcher(&self) -> bool {
+        self.contender == BATCHER
+    }
+}
+
+const LOCKED: &str = "one connection, locked";
+const EACH: &str = "a connection each";
+const BATCHER: &str = "one connection, Batcher";
 
 fn report(settings: &Settings, directory: &Path) -> Result<(), String> {
     let file = directory.join("users.db");
     eprintln!("filling a table of {} rows in {}", settings.rows, file.display());
     let _open = fill(&file, settings.rows).map_err(|error| format!("cannot fill {}: {error}", file.display()))?;
 
-    let mut rows = Vec::new();
-    for question in [Question::ByKey, Question::ByName] {
-        rows.extend(measure(
-            settings,
-            question.text(),
-            vec![
-                one_connection(&file, question, settings.rows)?,
-                a_connection_each(&file, question, settings.rows, settings.threads)?,
-                batched(&file, question, settings.rows)?,
-            ],
-        )?);
-    }
-    rows.extend(measure(settings, "durable write", vec![commit_each(&file)?, group_commit(&file)?])?);
+    let alone = &Settings { threads: 1, svg: None, ..*settings };
+    let all = settings.rows;
+    let mut questions = vec![(alone, Question::ByKey), (settings, Question::ByKey)];
+    let scans = [100, 1_000, all].map(|rows| rows.min(all));
+    questions.extend(scans.map(|rows| (settings, Question::Scan(rows))));
+    questions.dedup_by_key(|(settings, question)| question.text(settings.threads));
 
-    print_table(settings, &rows);
+    let mut results = Vec::new();
+    for (settings, question) in questions {
+        let contenders = vec![
+            one_connection(&file, question, all)?,
+            a_connection_each(&file, question, all, settings.threads)?,
+            batched(&file, question, all)?,
+        ];
+        results.push(measure(settings, question.text(settings.threads), contenders)?);
+    }
+    results.push(measure(settings, "durable write".to_owned(), vec![commit_each(&file)?, group_commit(&file)?])?);
+
+    print_table(settings, &results);
+    print_verdicts(&results);
     if let Some(path) = &settings.svg {
         let chart = path.display();
+        let rows: Vec<_> = results.iter().flat_map(|result| &result.rows).collect();
         fs::write(path, svg(settings, &rows)).map_err(|error| format!("cannot write the chart to {chart}: {error}"))?;
         println!("chart: {chart}");
     }
     Ok(())
 }
 
+/// What was found for one question.
+struct Found {
+    /// A statement for one key, when nobody else asks.
+    alone: Duration,
+    rows: Vec<Row>,
+}
+
 #[derive(Clone, Copy)]
 enum Question {
     /// `id` is the primary key.
     ByKey,
-    /// `name` has no index.
-    ByName,
+    /// `number` has no index: so many rows are read to find it.
+    Scan(u64),
 }
 
 impl Question {
-    fn text(self) -> &'static str {
+    fn text(self, threads: u64) -> String {
         match self {
-            Self::ByKey => "by primary key",
-            Self::ByName => "without an index",
+            Self::ByKey if threads == 1 => "by key, one thread".to_owned(),
+            Self::ByKey => "by primary key".to_owned(),
+            Self::Scan(rows) => format!("scan of {rows} rows"),
         }
     }
 
-    fn column(self) -> &'static str {
+    /// The column that is asked for, and what else the row has to meet.
+    fn condition(self) -> (&'static str, String) {
         match self {
-            Self::ByKey => "id",
-            Self::ByName => "number",
+            Self::ByKey => ("id", String::new()),
+            Self::Scan(rows) => ("number", format!("id < {rows} AND ")),
         }
+    }
+
+    /// A key that is there.
+    fn key(self, number: u64, all: u64) -> u64 {
+        let rows = if let Self::Scan(rows) = self { rows } else { all };
+        number % rows
     }
 }
 
@@ -217,34 +251,44 @@ struct Contender {
 /// The contenders take turns, so that what else the machine does hits all of them.
 const ROUNDS: u32 = 5;
 
-fn measure(settings: &Settings, question: &'static str, contenders: Vec<Contender>) -> Result<Vec<Row>, String> {
-    let mut waits = vec![Vec::new(); contenders.len()];
-    let mut elapsed = vec![0.0; contenders.len()];
+fn measure(settings: &Settings, question: String, contenders: Vec<Contender>) -> Result<Found, String> {
     let is_terminal = std::io::stderr().is_terminal();
+    let mut first = play(&Settings { threads: 1, svg: None, ..*settings }, &contenders[0], 0)?;
+    first.sort_unstable();
+    let alone = percentile(&first, 0.50);
+    contenders[0].statements.store(0, Relaxed);
+
+    let mut waits = vec![Vec::new(); contenders.len()];
+    let mut per_second = vec![Vec::new(); contenders.len()];
     for round in 1..=ROUNDS {
         for (n, contender) in contenders.iter().enumerate() {
             if is_terminal {
                 eprint!("\r{question}, round {round} of {ROUNDS}: {:<30}", contender.name);
             }
             let start = Instant::now();
-            waits[n].extend(play(settings, contender, u64::from(round))?);
-            elapsed[n] += start.elapsed().as_secs_f64();
+            let answers = play(settings, contender, u64::from(round))?;
+            per_second[n].push(answers.len() as f64 / start.elapsed().as_secs_f64());
+            waits[n].extend(answers);
         }
     }
     eprintln!("{}{question}: done", if is_terminal { "\r\x1b[K" } else { "" });
-    let rows = contenders.iter().zip(&mut waits).zip(elapsed).map(|((contender, waits), elapsed)| {
+    let rows = contenders.iter().zip(&mut waits).zip(per_second).map(|((contender, waits), per_second)| {
         waits.sort_unstable();
-        let percentile = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
         Row {
-            question,
+            question: question.clone(),
             contender: contender.name,
-            per_second: waits.len() as f64 / elapsed,
-            p50: percentile(0.50),
-            p99: percentile(0.99),
+            per_second,
+            p50: percentile(waits, 0.50),
+            p99: percentile(waits, 0.99),
             keys_per_statement: waits.len() as f64 / contender.statements.load(Relaxed) as f64,
         }
     });
-    Ok(rows.collect())
+    Ok(Found { alone, rows: rows.collect() })
+}
+
+/// Of sorted waits; nothing if nobody was answered.
+fn percentile(sorted: &[Duration], share: f64) -> Duration {
+    sorted.get((sorted.len().saturating_sub(1) as f64 * share) as usize).copied().unwrap_or_default()
 }
 
 /// Lets all threads ask for a while; returns how long each answer took.
@@ -284,18 +328,19 @@ fn check(id: u64, found: &str) -> Result<(), String> {
 }
 
 fn select_one(connection: &Connection, question: Question, id: u64) -> rusqlite::Result<Option<String>> {
-    let mut statement =
-        connection.prepare_cached(&format!("SELECT name FROM users WHERE {} = ?1", question.column()))?;
+    let (column, filter) = question.condition();
+    let mut statement = connection.prepare_cached(&format!("SELECT name FROM users WHERE {filter}{column} = ?1"))?;
     statement.query_row([id as i64], |row| row.get(0)).optional()
 }
 
 /// One statement for all of them. Its text has room for the next power of two of keys, filled up with the last, so
 /// that a handful of prepared statements serves batches of every size.
 fn select_many(connection: &Connection, question: Question, ids: &[u64]) -> rusqlite::Result<HashMap<u64, String>> {
+    let (column, filter) = question.condition();
     let room = ids.len().next_power_of_two();
     let holes = vec!["?"; room].join(",");
     let mut statement =
-        connection.prepare_cached(&format!("SELECT {0}, name FROM users WHERE {0} IN ({holes})", question.column()))?;
+        connection.prepare_cached(&format!("SELECT {column}, name FROM users WHERE {filter}{column} IN ({holes})"))?;
     let last = ids[ids.len() - 1];
     let filled = ids.iter().copied().chain(std::iter::repeat(last)).take(room).map(|id| id as i64);
     let rows = statement.query_map(params_from_iter(filled), |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))?;
@@ -304,9 +349,9 @@ fn select_many(connection: &Connection, question: Question, ids: &[u64]) -> rusq
 
 fn one_connection(file: &Path, question: Question, rows: u64) -> Result<Contender, String> {
     let connection = Mutex::new(open(file).map_err(text)?);
-    Ok(contender("one connection, locked", |statements| {
+    Ok(contender(LOCKED, |statements| {
         Box::new(move |_, number| {
-            let id = number % rows;
+            let id = question.key(number, rows);
             statements.fetch_add(1, Relaxed);
             let found = select_one(&connection.lock().unwrap(), question, id).map_err(text)?;
             check(id, &found.ok_or_else(|| format!("no row {id}"))?)
@@ -318,9 +363,9 @@ fn a_connection_each(file: &Path, question: Question, rows: u64, threads: u64) -
     // A lock that nobody else ever takes: a connection may move between threads and not be shared by them.
     let connections: Result<Vec<_>, _> = (0..threads).map(|_| open(file).map(Mutex::new).map_err(text)).collect();
     let connections = connections?;
-    Ok(contender("a connection each", |statements| {
+    Ok(contender(EACH, |statements| {
         Box::new(move |thread, number| {
-            let id = number % rows;
+            let id = question.key(number, rows);
             statements.fetch_add(1, Relaxed);
             let found = select_one(&connections[thread].lock().unwrap(), question, id).map_err(text)?;
             check(id, &found.ok_or_else(|| format!("no row {id}"))?)
@@ -330,14 +375,14 @@ fn a_connection_each(file: &Path, question: Question, rows: u64, threads: u64) -
 
 fn batched(file: &Path, question: Question, rows: u64) -> Result<Contender, String> {
     let connection = Mutex::new(open(file).map_err(text)?);
-    Ok(contender("one connection, Batcher", |statements| {
+    Ok(contender(BATCHER, |statements| {
         // SQLite takes no more than 32766 parameters.
         let users: Batcher<u64, String, SqlError> = Batcher::builder().max_batch(16_384).build(move |ids: &[u64]| {
             statements.fetch_add(1, Relaxed);
             Ok(select_many(&connection.lock().unwrap(), question, ids)?)
         });
         Box::new(move |_, number| {
-            let id = number % rows;
+            let id = question.key(number, rows);
             match users.load(&id) {
                 Ok(found) => check(id, &found),
                 Err(Error::Missing(_)) => Err(format!("no row {id}")),
@@ -363,7 +408,7 @@ fn insert(connection: &mut Connection, events: &[u64]) -> rusqlite::Result<HashM
 
 fn commit_each(file: &Path) -> Result<Contender, String> {
     let connection = Mutex::new(open(file).map_err(text)?);
-    Ok(contender("one connection, locked", |statements| {
+    Ok(contender(LOCKED, |statements| {
         Box::new(move |_, event| {
             statements.fetch_add(1, Relaxed);
             insert(&mut connection.lock().unwrap(), &[event]).map(drop).map_err(text)
@@ -374,7 +419,7 @@ fn commit_each(file: &Path) -> Result<Contender, String> {
 /// LevelDB's writer queue in a few lines: one transaction, and one sync, for all that came during the last one.
 fn group_commit(file: &Path) -> Result<Contender, String> {
     let connection = Mutex::new(open(file).map_err(text)?);
-    Ok(contender("one connection, Batcher", |statements| {
+    Ok(contender(BATCHER, |statements| {
         let events: Batcher<u64, i64, SqlError> = Batcher::new(move |events: &[u64]| {
             statements.fetch_add(1, Relaxed);
             Ok(insert(&mut connection.lock().unwrap(), events)?)
@@ -394,38 +439,73 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn print_table(settings: &Settings, rows: &[Row]) {
+fn print_table(settings: &Settings, results: &[Found]) {
     println!(
-        "\n{} threads, {} s each, {} rows, {} cores\n",
+        "\n{} threads, {} s each in {ROUNDS} rounds, {} rows, {} cores\n",
         settings.threads,
         settings.seconds,
         settings.rows,
         thread::available_parallelism().map_or(1, usize::from)
     );
     println!(
-        "{:<17} {:<24} {:>10} {:>9} {:>10} {:>10} {:>15}",
-        "question", "contender", "answers/s", "against", "p50", "p99", "keys/statement"
+        "{:<20} {:<24} {:>10} {:>24} {:>9} {:>9} {:>15}",
+        "question", "contender", "answers/s", "Batcher against it", "p50", "p99", "keys/statement"
     );
-    let mut last = "";
-    for row in rows {
-        let question = if row.question == last { "" } else { row.question };
-        last = row.question;
-        println!(
-            "{question:<17} {:<24} {:>10.0} {:>8.2}x {:>10} {:>10} {:>15.1}",
-            row.contender,
-            row.per_second,
-            row.per_second / first(rows, row.question).per_second,
-            short(row.p50),
-            short(row.p99),
-            row.keys_per_statement
-        );
+    for found in results {
+        for (n, row) in found.rows.iter().enumerate() {
+            let question = if n == 0 { &*row.question } else { "" };
+            let against = match against(found, row) {
+                _ if row.is_batcher() => String::new(),
+                (median, least, most) => format!("{median:.2} ({least:.2} to {most:.2})"),
+            };
+            println!(
+                "{question:<20} {:<24} {:>10.0} {against:>24} {:>9} {:>9} {:>15.1}",
+                row.contender,
+                median(&row.per_second),
+                short(row.p50),
+                short(row.p99),
+                row.keys_per_statement
+            );
+        }
     }
-    println!("\nagainst: times the answers of the first line of the question");
+    println!(
+        "\nBatcher against it: how many times its answers; the median of the rounds' ratios, the least and the greatest"
+    );
 }
 
-/// The contender that the others of its question are held against.
-fn first<'a>(rows: &'a [Row], question: &str) -> &'a Row {
-    rows.iter().find(|row| row.question == question).expect("every row has a question")
+/// For each question: what a statement costs, and whether the `Batcher` won or lost in each round.
+fn print_verdicts(results: &[Found]) {
+    println!();
+    for found in results {
+        let mut verdicts = Vec::new();
+        for row in found.rows.iter().filter(|row| !row.is_batcher()) {
+            let (median, least, most) = against(found, row);
+            let verdict = if least > 1.0 {
+                "wins"
+            } else if most < 1.0 {
+                "loses"
+            } else {
+                "neither wins nor loses"
+            };
+            verdicts.push(format!("{verdict} against {} ({median:.2})", row.contender));
+        }
+        let question = &found.rows[0].question;
+        println!("{question}, {} a statement: Batcher {}", short(found.alone), verdicts.join(", "));
+    }
+}
+
+/// How many times the answers of `row` the `Batcher` gave: the median of the rounds, the least and the greatest.
+fn against(found: &Found, row: &Row) -> (f64, f64, f64) {
+    let batcher = found.rows.iter().find(|row| row.is_batcher()).expect("every question is asked through a Batcher");
+    let ratios: Vec<_> = batcher.per_second.iter().zip(&row.per_second).map(|(with, without)| with / without).collect();
+    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    (median(&ratios), least, ratios.iter().copied().fold(0.0, f64::max))
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
 }
 
 fn short(duration: Duration) -> String {
@@ -434,21 +514,21 @@ fn short(duration: Duration) -> String {
 }
 
 /// Bars: answers per second, each question against its own best.
-fn svg(settings: &Settings, rows: &[Row]) -> String {
+fn svg(settings: &Settings, rows: &[&Row]) -> String {
     const LINE: usize = 22;
     let mut bars = String::new();
     let mut y = 56;
     let mut last = "";
     for row in rows {
         if row.question != last {
-            last = row.question;
+            last = &row.question;
             y += 14;
             let _ = writeln!(bars, r#"<text x="12" y="{y}" font-weight="bold">{last}</text>"#);
             y += 8;
         }
-        let best = rows.iter().filter(|other| other.question == row.question).map(|other| other.per_second);
-        let width = 300.0 * row.per_second / best.fold(f64::MIN_POSITIVE, f64::max);
-        let colour = if row.contender.contains("Batcher") { "#2a7" } else { "#89a" };
+        let best = rows.iter().filter(|other| other.question == row.question).map(|other| median(&other.per_second));
+        let width = 300.0 * median(&row.per_second) / best.fold(f64::MIN_POSITIVE, f64::max);
+        let colour = if row.is_batcher() { "#2a7" } else { "#89a" };
         let _ = writeln!(
             bars,
             r#"<text x="200" y="{}" text-anchor="end">{}</text><rect x="210" y="{y}" width="{width:.1}" height="16" fill="{colour}"/><text x="{:.1}" y="{}">{:.0}/s, p99 {}</text>"#,
@@ -456,7 +536,7 @@ fn svg(settings: &Settings, rows: &[Row]) -> String {
             row.contender,
             216.0 + width,
             y + 13,
-            row.per_second,
+            median(&row.per_second),
             short(row.p99)
         );
         y += LINE;

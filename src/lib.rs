@@ -110,6 +110,10 @@
 //!
 //! parking_lot, crossbeam-channel, once_cell and hashbrown. Feature `redis` adds the module `fleet`: one flight in many
 //! processes, and leases. Features `tracing` and `metrics` add the facades of these names: see [`docs::observing`].
+// docs.rs builds with a nightly compiler and sets this cfg: each item that needs a feature then has a badge that names it.
+// The model checkers' cfgs are none of a user's business. A stable build has neither line.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(docsrs, doc(auto_cfg(hide(flight_group_shuttle, flight_group_loom))))]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

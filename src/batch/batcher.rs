@@ -60,15 +60,25 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 ///
 /// When a call has a cost that does not grow with its keys, and that cost is more than the cost of waking a thread: a
 /// network round trip, a read of a whole table, a sync of a disk. `examples/batch_queries.rs` asks a SQLite file from 32
-/// threads on 2 cores, once with a statement for each question behind a lock, and once through a `Batcher`:
+/// threads on 2 cores, in turns in one run: with a statement for each question, over one connection behind a lock and over
+/// a connection for each thread, and through a `Batcher`. Ratios are answers a second, the median of the rounds, the least
+/// and the greatest; below 1 the `Batcher` loses:
 ///
-/// | question                    | a statement each: answers/s, p99 | `Batcher`: answers/s, p99 |
-/// |-----------------------------|---------------------------------:|--------------------------:|
-/// | a row by primary key (3 µs) |                    245,000, 4 µs |           273,000, 4.0 ms |
-/// | a row, without an index     |                    3,500, 154 ms |              9,400, 12 ms |
-/// | a write that is synced      |                     5,900, 19 ms |            74,000, 0.9 ms |
+/// | question               | a statement alone | `Batcher` / one connection, locked | `Batcher` / a connection each | p99: locked, each, `Batcher` |
+/// |------------------------|------------------:|-----------------------------------:|------------------------------:|-----------------------------:|
+/// | by key, one thread     |              3 µs |                1.03 (0.26 to 1.25) |           0.84 (0.27 to 1.37) |                3, 3, 4 µs    |
+/// | by primary key         |              2 µs |                1.02 (0.75 to 1.45) |           0.44 (0.28 to 0.64) |         3 µs, 5 µs, 4.0 ms   |
+/// | a scan of 100 rows     |              4 µs |                0.70 (0.30 to 1.23) |           0.37 (0.16 to 0.66) |         5 µs, 4 µs, 3.7 ms   |
+/// | a scan of 1,000 rows   |             17 µs |                0.66 (0.61 to 0.93) |           0.57 (0.50 to 0.75) |      4.1 ms, 46 µs, 5.2 ms   |
+/// | a scan of 20,000 rows  |            271 µs |                2.36 (2.29 to 3.01) |           2.38 (2.26 to 2.78) |           120, 133, 8.1 ms   |
+/// | a write that is synced |            4.0 ms |                  112 (17.7 to 130) |                               |                264, 8.0 ms   |
 ///
-/// In the first line there is nothing to save, and each caller that queues pays for its wake-up. Do not batch such calls.
+/// `cargo run --release --example batch_queries`, run of 2026-11-25 with other builds beside it (load average 6 to 8). A
+/// sync waits for a free core, too: an earlier run with less load gave 13 in the last line.
+///
+/// Group commit loses when a call costs less than a thread that sleeps and is woken: here up to 17 µs a statement. Then hardly two keys meet
+/// (1.0 to 1.3 keys a statement), and each caller that queues pays for its wake-up. It loses by more where the calls could
+/// run side by side, as over a connection for each thread: a `Batcher` makes one call at a time. Do not batch such calls.
 ///
 /// ```
 /// use flight_group::{Batcher, Error};

@@ -4,6 +4,7 @@
 //! * [Writes, reads and a cache](#writes-reads-and-a-cache)
 //! * [Coalescing config reloads](#coalescing-config-reloads)
 //! * [Pushing events](#pushing-events)
+//! * [The order at the far side](#the-order-at-the-far-side)
 //! * [On a thread pool](#on-a-thread-pool)
 //! * [Work-stealing pools (rayon)](#work-stealing-pools-rayon)
 //! * [Being able to leave: `select!`](#being-able-to-leave-select)
@@ -230,7 +231,75 @@
 //! assert_eq!(partner.lock().unwrap().last(), Some(&"delivered"));
 //! ```
 //!
-//! `cargo run --release --example event_push` does it over HTTP.
+//! `cargo run --release --example event_push` does it over HTTP, with a `WriteGroup` and with an `EventGroup`.
+//!
+//! # The order at the far side
+//!
+//! A group keeps the pushes of a key apart as long as their closures run. It cannot see the network. If a push times out at
+//! the client, its closure ends, but the request may still wait in a proxy or in a socket's buffer. The next push can overtake
+//! it, and then the old state arrives after the new one.
+//!
+//! So send a version with each push. The receiver ignores a push that is not newer than what it knows:
+//!
+//! ```
+//! use flight_group::{Error, WriteGroup};
+//! use std::collections::HashMap;
+//! use std::sync::Mutex;
+//!
+//! #[derive(Clone, Copy, Debug, PartialEq)]
+//! struct Order { version: u64, state: &'static str }
+//!
+//! // The far side.
+//! let known: Mutex<HashMap<u32, Order>> = Mutex::default();
+//! let receive = |id: u32, order: Order| {
+//!     let mut known = known.lock().unwrap();
+//!     if known.get(&id).is_some_and(|known| order.version <= known.version) {
+//!         return "ignored";                                 // late, or a repeated push
+//!     }
+//!     known.insert(id, order);
+//!     "taken"
+//! };
+//!
+//! // The network. A slow one still has the request when the client gives up.
+//! let (delay, delayed) = crossbeam_channel::unbounded();
+//! let send = |id: u32, order: Order, is_slow: bool| {
+//!     if is_slow {
+//!         delay.send((id, order)).unwrap();
+//!         return Err("timed out");
+//!     }
+//!     Ok(receive(id, order))
+//! };
+//!
+//! let orders = Mutex::new(HashMap::from([(17, Order { version: 0, state: "placed" })]));
+//! let pushes: WriteGroup<u32, &str, &str> = WriteGroup::new();
+//! let changed = |id: u32, state: &'static str, is_slow: bool| {
+//!     {
+//!         let mut orders = orders.lock().unwrap();
+//!         let order = orders.get_mut(&id).unwrap();
+//!         *order = Order { version: order.version + 1, state };   // both under one lock
+//!     }
+//!     pushes.try_write(&id, || {
+//!         let order = orders.lock().unwrap()[&id];                // and both read under it
+//!         send(id, order, is_slow)
+//!     })
+//! };
+//!
+//! assert_eq!(changed(17, "packed", true), Err(Error::Work("timed out")));
+//! assert_eq!(changed(17, "sent", false), Ok("taken"));
+//!
+//! let (id, order) = delayed.recv().unwrap();                // only now the first push arrives
+//! assert_eq!(order.state, "packed");
+//! assert_eq!(receive(id, order), "ignored");
+//! assert_eq!(known.lock().unwrap()[&17], Order { version: 2, state: "sent" });
+//! ```
+//!
+//! * Take the version from where the state is: a column of the row that the same transaction raises, or a sequence. A clock
+//!   can go back, and two machines have two clocks.
+//! * The receiver answers an ignored push as a success. With an error the sender would retry it for ever.
+//! * Because a repeated push is ignored, too, a retry is safe after a timeout.
+//! * With an [`EventGroup`](crate::EventGroup) that adds up, a newer push does not contain the older ones, and ignoring one
+//!   may lose a part. Send the first and the last version that a push stands for. Then the receiver sees a gap. Repeat a push
+//!   unchanged, inside `push`, until the receiver has it: `event_push` does it.
 //!
 //! # On a thread pool
 //!
@@ -482,7 +551,9 @@
 //! The function must not read through the same door: a batch for row 1 that reads row 2, while another thread waits for row 2
 //! in the next batch, would wait for itself. It gets [`Error::Deadlock`](crate::Error::Deadlock).
 //!
-//! `cargo run --release --example batch_queries` shows when it pays on SQLite, and when it does not.
+//! `cargo run --release --example batch_queries` measures it on SQLite beside a statement for each question. A batch wins where
+//! a statement reads many rows or syncs the disk. It loses to point queries by primary key over a connection for each thread,
+//! which answer twice as many. The figures: [`Batcher`](crate::Batcher#when-it-pays).
 //!
 //! # The first good reply
 //!

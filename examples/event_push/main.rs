@@ -1,0 +1,127 @@
+//! Pushing the state of orders to a partner's webhook, over real HTTP, in two ways.
+//!
+//! **Each caller waits for its push: `WriteGroup`.** A shop's orders change on many threads, several times a second each.
+//! After every change the partner is told the order's state. If each thread sends for itself, pushes of one order overtake
+//! each other, and the partner may keep an old state for good. Nine of ten pushes of a burst are not needed either. With a
+//! `WriteGroup` one push of each order is on its way, and one more carries what changed meanwhile.
+//!
+//! **Nobody waits: `EventGroup`.** 20,000 changes a second of 1,000 orders go to a partner that takes 5 ms for each push
+//! and answers 11 % of them with 503. The changes are merged per order while they wait, so the memory is bounded by the
+//! number of orders. A push is retried with a back-off. At the end the group is closed before everything is pushed. What
+//! comes back is written to a file and pushed at the next start.
+//!
+//! `cargo run --release --example event_push` does both and prints a table for each. It ends with exit code 1 if the partner
+//! does not have the newest state of every order, if a change was lost or counted twice, if pushes of an order overlapped or
+//! overtook each other, or if a call returned before its change was delivered.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's output")]
+
+mod events;
+mod http;
+mod progress;
+mod writes;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const HELP: &str = "\
+Pushes of changing orders to a webhook over HTTP: each change by itself, through a `WriteGroup`, and through an `EventGroup`.
+
+usage: cargo run --release --example event_push -- [options]
+
+  callers that wait for their push, by themselves and with `WriteGroup`:
+  --events N           how many changes of orders (default: 12000)
+  --orders N           how many orders (default: 12)
+  --threads N          threads on which orders change (default: 32)
+
+  a stream that nobody waits for, with `EventGroup`:
+  --rate N             changes a second (default: 20000)
+  --seconds N          for how long (default: 3)
+  --stream-orders N    how many orders (default: 1000)
+
+  --help               this text
+";
+
+#[derive(Clone, Copy)]
+struct Options {
+    events: usize,
+    orders: usize,
+    threads: usize,
+    rate: usize,
+    seconds: usize,
+    stream_orders: usize,
+}
+
+/// The states of an order, one after the other.
+const STATES: [&str; 6] = ["placed", "paid", "packed", "shipped", "delivered", "returned"];
+
+fn state(revision: u32) -> &'static str {
+    STATES[revision as usize % STATES.len()]
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A directory that is removed however the program ends.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn both_ways(options: Options) -> Result<(), String> {
+    let directory = Directory(std::env::temp_dir().join(format!("flight-group-push-{}", std::process::id())));
+    let path: &Path = &directory.0;
+    std::fs::create_dir_all(path).map_err(|e| format!("cannot create {}: {e}", path.display()))?;
+    writes::compare(options, path)?;
+    println!();
+    events::stream(options, path)
+}
+
+fn main() -> ExitCode {
+    let options = match arguments(std::env::args_os().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(message) => {
+            eprintln!("event_push: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    match both_ways(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("event_push: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `None` for help.
+fn arguments(mut args: impl Iterator<Item = std::ffi::OsString>) -> Result<Option<Options>, String> {
+    let mut options =
+        Options { events: 12_000, orders: 12, threads: 32, rate: 20_000, seconds: 3, stream_orders: 1_000 };
+    while let Some(arg) = args.next() {
+        let name = arg.to_string_lossy();
+        let (number, most) = match &*name {
+            "--help" | "-h" => return Ok(None),
+            "--events" => (&mut options.events, 10_000_000),
+            "--orders" => (&mut options.orders, 1_000_000),
+            "--threads" => (&mut options.threads, 1_000),
+            "--rate" => (&mut options.rate, 1_000_000),
+            "--seconds" => (&mut options.seconds, 600),
+            "--stream-orders" => (&mut options.stream_orders, 1_000_000),
+            _ => return Err(format!("unknown option {arg:?}; --help lists them")),
+        };
+        let value = args.next().ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
+        let parsed = value.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=most).contains(number));
+        *number = parsed.ok_or_else(|| format!("{name} is {value:?}, expected a number from 1 to {most}"))?;
+    }
+    Ok(Some(options))
+}
