@@ -230,7 +230,7 @@
 //! | --- | --- | --- | --- | --- | --- |
 //! | [`Group`](crate::Group), [`WriteGroup`](crate::WriteGroup) | yes | yes | yes | yes | a run of a closure |
 //! | [`EventGroup`](crate::EventGroup) | yes | yes | yes | yes | a run of `push`; a `submit` shows only if it is refused |
-//! | [`Batcher`](crate::Batcher) | | yes | no: a batch has no single key | yes, without `key` | a batch |
+//! | [`Batcher`](crate::Batcher) | yes, with the key `()` | yes | no: a batch has no single key | yes, without `key` | a batch |
 //!
 //! # Events
 //!
