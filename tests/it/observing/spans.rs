@@ -2,7 +2,7 @@
 
 use super::trace;
 use crate::support::{keep_quiet_about, until, within};
-use flight_group::{Error, Group, Job, Role, WriteGroup};
+use flight_group::{CancelToken, Error, Group, Hedge, HedgeError, Job, Role, WriteGroup};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -342,5 +342,86 @@ fn a_group_that_is_not_traced_has_no_spans() {
         });
         assert!(group.forget(&1) || trace::of("untraced").events.is_empty());
         assert!(trace::of("untraced").spans.is_empty());
+    });
+}
+
+/// One span a call, with every attempt inside; it closes when the last of them has ended.
+#[test]
+fn a_hedges_call_is_one_span_around_its_attempts() {
+    within(|| {
+        trace::start();
+        let hedge = Hedge::new().name("hedged").traced().delay(Duration::ZERO);
+        let outer = tracing::info_span!("request", group = "hedge's caller");
+        let reply = outer.in_scope(|| {
+            hedge.run(|attempt| {
+                if attempt.index() == 0 {
+                    return Err(attempt.token().wait().to_string());
+                }
+                tracing::info!("asking");
+                Ok(attempt.index())
+            })
+        });
+        assert_eq!(reply, Ok(1));
+        until(|| trace::of("hedged").spans[0].closed); // the loser ends when it has seen its token
+        let seen = trace::of("hedged");
+        seen.assert_complete();
+        let [flight] = &seen.spans[..] else { panic!("{seen:?}") };
+        assert_eq!((flight.name, flight.entered), ("flight", 2));
+        assert_eq!((&*flight.fields["outcome"], &*flight.fields["flight"]), ("value", "1"));
+        assert_eq!(flight.parent, Some(trace::of("hedge's caller").spans[0].at));
+        assert_eq!(seen.messages(), [(Level::INFO, "asking"), (Level::DEBUG, "landed")]);
+        assert!(seen.events.iter().all(|event| event.inside == Some(flight.at)));
+    });
+}
+
+#[test]
+fn a_hedge_that_is_cancelled_or_deadlocked_says_so_in_its_span() {
+    within(|| {
+        trace::start();
+        let hedge = Hedge::new().name("no reply").traced().max(1);
+        let token = CancelToken::new();
+        token.cancel("gone");
+        assert!(hedge.run_under(&token, |_| Ok::<_, &str>(1)).unwrap_err().is_cancelled());
+        let seen = trace::of("no reply");
+        seen.assert_complete();
+        assert_eq!(seen.spans[0].fields["outcome"], "abandoned");
+        assert_eq!(seen.messages(), [(Level::DEBUG, "cancelled"), (Level::WARN, "landed")]);
+        assert!(seen.events.iter().all(|event| event.inside == Some(seen.spans[0].at)));
+
+        // The attempt waits for the caller's flight first, so that the call is the one that closes the circle.
+        let group: Group<u8, u8> = Group::new();
+        let deadlocked = group.work(&1, || {
+            let again = group.clone();
+            let told =
+                hedge.clone().delay(Duration::MAX).run(move |_| again.try_work(&1, || Ok(0)).map_err(|_| "told"));
+            u8::from(matches!(told, Err(HedgeError::Deadlock(_))))
+        });
+        until(|| trace::of("no reply").spans.iter().all(|span| span.closed));
+        let seen = trace::of("no reply");
+        seen.assert_complete();
+        let outcome = if deadlocked == 1 { "abandoned" } else { "failed" };
+        assert_eq!(seen.spans[1].fields["outcome"], outcome);
+        let told: Vec<_> = seen.events.iter().filter(|event| event.message == "deadlock").collect();
+        assert_eq!(told.len(), usize::from(deadlocked));
+        assert!(told.iter().all(|told| told.level == Level::ERROR && told.inside == Some(seen.spans[1].at)));
+    });
+}
+
+#[test]
+fn p5_a_subscriber_that_panics_in_a_hedge_strands_nobody() {
+    keep_quiet_about(&["bomb"]);
+    within(|| {
+        trace::start();
+        let mut went_off = 0;
+        for n in 0..12 {
+            let name = format!("hedge bomb {n}");
+            let hedge = Hedge::new().name(&*name).traced().max(1);
+            trace::set_bomb(&name, n);
+            drop(catch_unwind(AssertUnwindSafe(|| hedge.run(|_| Ok::<_, &str>(1)))));
+            until(|| trace::of(&name).spans.iter().all(|span| span.closed || span.entered == 0));
+            went_off += usize::from(!trace::disarm(&name));
+            assert_eq!(hedge.run(|_| Ok::<_, &str>(2)), Ok(2));
+        }
+        assert!(went_off > 3, "{went_off}");
     });
 }
