@@ -1,8 +1,8 @@
 //! Feature `tracing`: a span for every flight and every wait, each closed whatever happens.
 
 use super::trace;
-use crate::support::{keep_quiet_about, until, within};
-use flight_group::{CancelToken, Error, Group, Hedge, HedgeError, Job, Role, WriteGroup};
+use crate::support::{SOON, keep_quiet_about, until, until_waiting, within};
+use flight_group::{CancelToken, Error, Group, Hedge, Job, Role, WriteGroup};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -388,22 +388,31 @@ fn a_hedge_that_is_cancelled_or_deadlocked_says_so_in_its_span() {
         assert_eq!(seen.messages(), [(Level::DEBUG, "cancelled"), (Level::WARN, "landed")]);
         assert!(seen.events.iter().all(|event| event.inside == Some(seen.spans[0].at)));
 
-        // The attempt waits for the caller's flight first, so that the call is the one that closes the circle.
+        // Attempt 0 waits for the caller's flight. Attempt 1 fails once the call waits, too: the call closes the circle.
         let group: Group<u8, u8> = Group::new();
-        let deadlocked = group.work(&1, || {
+        group.work(&1, || {
             let again = group.clone();
-            let told =
-                hedge.clone().delay(Duration::MAX).run(move |_| again.try_work(&1, || Ok(0)).map_err(|_| "told"));
-            u8::from(matches!(told, Err(HedgeError::Deadlock(_))))
+            let outcome = hedge.clone().max(2).delay(SOON).run(move |attempt| {
+                if attempt.index() == 0 {
+                    return again.try_work(&1, || unreachable!("it is in the air")).map_err(|error| error.to_string());
+                }
+                until_waiting(&again, &1, 1);
+                until(|| match again.call(&1).timeout(SOON).run(|| unreachable!("it is in the air")) {
+                    Err(Error::TimedOut(_)) => false,
+                    other => other.unwrap_err().is_deadlock(),
+                });
+                Err("the other replica is down".to_owned())
+            });
+            assert!(outcome.unwrap_err().is_deadlock());
+            1
         });
         until(|| trace::of("no reply").spans.iter().all(|span| span.closed));
         let seen = trace::of("no reply");
         seen.assert_complete();
-        let outcome = if deadlocked == 1 { "abandoned" } else { "failed" };
-        assert_eq!(seen.spans[1].fields["outcome"], outcome);
-        let told: Vec<_> = seen.events.iter().filter(|event| event.message == "deadlock").collect();
-        assert_eq!(told.len(), usize::from(deadlocked));
-        assert!(told.iter().all(|told| told.level == Level::ERROR && told.inside == Some(seen.spans[1].at)));
+        assert_eq!(seen.spans[1].fields["outcome"], "abandoned");
+        let told = seen.events.iter().find(|event| event.message == "deadlock").unwrap();
+        assert_eq!((told.level, told.inside), (Level::ERROR, Some(seen.spans[1].at)));
+        assert!(told.fields["circle"].contains("hedge \"no reply\""), "{told:?}");
     });
 }
 
