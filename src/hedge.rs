@@ -10,6 +10,7 @@ mod job;
 mod latency;
 mod race;
 mod threads;
+mod watch;
 
 pub use attempt::Attempt;
 pub use counters::HedgeStats;
@@ -18,6 +19,9 @@ pub use job::Job;
 pub use threads::Threads;
 
 use crate::cancel::CancelToken;
+use crate::engine::options::Config;
+use crate::engine::panics::{drop_quietly, resume_unwind};
+use crate::observer::Event;
 use crate::sync::{Arc, Duration, Mutex};
 use budget::Budget;
 use counters::Counters;
@@ -25,6 +29,7 @@ use latency::Latency;
 use race::Plan;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use watch::{Watch, Watched};
 
 /// A call that is made again when it is slow: the first good reply wins, and the caller returns with it at once.
 ///
@@ -118,6 +123,8 @@ pub struct Hedge {
     latency: Option<Arc<Latency>>,
     executor: Option<Arc<dyn Fn(Job) + Send + Sync>>,
     counters: Arc<Counters>,
+    /// `None` unless a name or a report was asked for.
+    watch: Option<Box<Watch>>,
 }
 
 /// As many calls that block on something slow as a busy server has at a time; more of them run unhedged.
@@ -138,6 +145,7 @@ impl Hedge {
             latency: None,
             executor: None,
             counters: Arc::default(),
+            watch: None,
         }
     }
 
@@ -241,6 +249,71 @@ impl Hedge {
         self
     }
 
+    /// A name for reports: a [`Deadlock`](crate::Deadlock), an [`Event`], spans, meters and `Debug` show it. None by
+    /// default.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.watching().name = Some(name.into());
+        self
+    }
+
+    /// Calls `observer` when a call begins and when it ends: see
+    /// [`GroupBuilder::observer`](crate::GroupBuilder::observer). None by default, which costs nothing.
+    ///
+    /// A flight is one call of `run` or `run_under`, however many attempts it makes; the key is `()`. The observer is
+    /// told by the caller's thread: [`Led`] before the first attempt, then [`Landed`] with a reply or when all attempts
+    /// have failed, or instead [`Cancelled`] or [`Deadlock`]. The ending is [`Panicked`] if the call failed and any of
+    /// its attempts panicked. `ran` is how long the call took. Attempts are counted in [`stats`](Self::stats). Of
+    /// [`first`](Self::first) nobody is told. If the observer panics, the panic unwinds in that one call.
+    ///
+    /// [`Led`]: crate::EventKind::Led
+    /// [`Landed`]: crate::EventKind::Landed
+    /// [`Cancelled`]: crate::EventKind::Cancelled
+    /// [`Deadlock`]: crate::EventKind::Deadlock
+    /// [`Panicked`]: crate::Ending::Panicked
+    ///
+    /// ```
+    /// use flight_group::{EventKind, Hedge};
+    ///
+    /// let (told, tells) = crossbeam_channel::unbounded();
+    /// let hedge = Hedge::new().name("replicas").observer(move |event| {
+    ///     if let EventKind::Landed { ending, .. } = event.kind {
+    ///         let _ = told.send((event.flight, ending.as_str()));
+    ///     }
+    /// });
+    /// hedge.run(|_| Ok::<_, String>(1)).unwrap();
+    /// hedge.run(|_| Err::<(), _>("down")).unwrap_err();
+    /// assert_eq!(tells.try_iter().collect::<Vec<_>>(), [(1, "value"), (2, "failed")]);
+    /// ```
+    pub fn observer(mut self, observer: impl Fn(&Event<'_, ()>) + Send + Sync + 'static) -> Self {
+        self.watching().observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Reports every call as a `flight` span of the `tracing` crate: see
+    /// [`GroupBuilder::traced`](crate::GroupBuilder::traced). Feature `tracing`.
+    ///
+    /// The span is entered while an attempt runs, on the attempt's thread. It lands when the call ends, and closes when
+    /// its last attempt has ended. There are no `wait` spans. See [`docs::observing`](crate::docs::observing#hedges).
+    #[cfg(feature = "tracing")]
+    pub fn traced(mut self) -> Self {
+        self.watching().wanted.traced = true;
+        self
+    }
+
+    /// Counts and times every call: see [`GroupBuilder::metered`](crate::GroupBuilder::metered). Feature `metrics`.
+    ///
+    /// A hedge is its own builder, so its meters are taken from the recorder at its first call, not before: install the
+    /// recorder before that.
+    #[cfg(feature = "metrics")]
+    pub fn metered(mut self) -> Self {
+        self.watching().wanted.metered = true;
+        self
+    }
+
+    fn watching(&mut self) -> &mut Config<()> {
+        self.watch.get_or_insert_with(|| Box::new(Watch::new())).ask()
+    }
+
     /// Calls `work`, up to [`max`](Self::max) times side by side, and returns the first good reply.
     ///
     /// Blocks until an attempt returns `Ok`, or the last one has failed. Never waits for a loser.
@@ -307,12 +380,21 @@ impl Hedge {
         }
         let observed = self.latency.as_ref().and_then(|latency| latency.percentile());
         let delay = observed.map_or(self.delay, |observed| observed.min(self.delay));
-        self.race(Race { call, max: self.max, at_once: 1, delay: Some(delay), parent }, work)
+        let race = |watched| Race { call, max: self.max, at_once: 1, delay: Some(delay), parent, watched };
+        let Some(watched) = self.watch.as_ref().and_then(|watch| watch.begin(call)) else {
+            return self.race(race(None), work);
+        };
+        let outcome = self.race(race(Some(&watched)), work);
+        if let Some(payload) = watched.ended(&outcome) {
+            drop_quietly(outcome); // nobody gets it, and its own panic would be a second one
+            resume_unwind(payload);
+        }
+        outcome
     }
 
     /// Asks all `replicas` at once, and returns the first good reply: [`first`], on this hedge's threads.
     ///
-    /// Neither its delay, its `max`, its budget nor its counters play a part.
+    /// Neither its delay, its `max`, its budget nor its counters play a part, and nobody is told of it.
     ///
     /// # Errors
     ///
@@ -329,10 +411,13 @@ impl Hedge {
             return Err(HedgeError::Invalid(InvalidHedge::no_replicas()));
         }
         let bare = Self { budget: None, latency: None, counters: Arc::default(), ..self.clone() };
-        bare.race(Race { call: bare.counters.called(), max, at_once: max, delay: None, parent: None }, move |attempt| {
-            let replica = replicas[attempt.index()].lock().take();
-            replica.expect("an attempt is made once")(attempt)
-        })
+        bare.race(
+            Race { call: bare.counters.called(), max, at_once: max, delay: None, parent: None, watched: None },
+            move |attempt| {
+                let replica = replicas[attempt.index()].lock().take();
+                replica.expect("an attempt is made once")(attempt)
+            },
+        )
     }
 
     fn race<T, E, F>(&self, race: Race<'_>, work: F) -> Result<T, HedgeError<E>>
@@ -351,6 +436,8 @@ impl Hedge {
             counters: &self.counters,
             executor: self.executor.as_deref().unwrap_or(&|job| SHARED.execute(job)),
             parent: race.parent,
+            name: self.watch.as_ref().and_then(|watch| watch.name().cloned()),
+            watched: race.watched,
         };
         race::run(&plan, work)
     }
@@ -368,6 +455,7 @@ struct Race<'a> {
     at_once: usize,
     delay: Option<Duration>,
     parent: Option<&'a CancelToken>,
+    watched: Option<&'a Watched<'a>>,
 }
 
 // A panic while a hedge is in use, an executor's, leaves it as it was.
@@ -383,6 +471,9 @@ impl Default for Hedge {
 impl fmt::Debug for Hedge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut f = f.debug_struct("Hedge");
+        if let Some(name) = self.watch.as_ref().and_then(|watch| watch.name()) {
+            f.field("name", name);
+        }
         f.field("max", &self.max).field("delay", &self.delay).field("stats", &self.stats());
         f.finish_non_exhaustive()
     }

@@ -17,6 +17,7 @@ mod wait_end;
 
 pub(crate) use wait_end::{Trace, WaitEnd};
 
+use crate::error::Deadlock;
 use crate::observer::{Ending, EventKind};
 use crate::site::Kind;
 use crate::sync::{Arc, Duration};
@@ -32,7 +33,7 @@ pub(crate) struct Wanted {
 }
 
 /// Whom a group reports to.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Reports {
     #[cfg(feature = "tracing")]
     spans: Option<Arc<spans::Spans>>,
@@ -83,6 +84,15 @@ impl Reports {
         #[cfg(feature = "metrics")]
         if let Some(meters) = &self.meters {
             meters.count(kind);
+        }
+    }
+
+    /// A call that nobody sees wait would have waited for itself.
+    #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+    pub(crate) fn deadlocked(&self, flight: u64, circle: &Deadlock) {
+        #[cfg(feature = "tracing")]
+        if let Some(spans) = &self.spans {
+            spans.deadlocked(flight, circle);
         }
     }
 
@@ -183,6 +193,17 @@ impl FlightReport {
         #[cfg(feature = "tracing")]
         if let Some(span) = self.span {
             span.landed(ending, ran, followers, detached);
+        }
+    }
+}
+
+impl Trace {
+    /// To be held while a part of the flight runs on this thread.
+    pub(crate) fn enter(&self) -> Inside<'_> {
+        Inside {
+            #[cfg(feature = "tracing")]
+            _entered: self.span.as_ref().map(|span| span.enter()),
+            _report: PhantomData,
         }
     }
 }

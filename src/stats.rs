@@ -92,7 +92,7 @@ difference!(Stats: led joined failed panicked timed_out cancelled superseded tak
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FlightInfo<K> {
-    /// The key.
+    /// The key; `()` for a batch of a [`Batcher`](crate::Batcher), which has many.
     pub key: K,
     /// How long it has been running: counted from its start in groups that read the clock (built with
     /// [`timed`](crate::GroupBuilder::timed), [`max_age`](crate::GroupBuilder::max_age),

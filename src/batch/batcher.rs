@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::engine::clock::Clock;
 use crate::engine::options::Config;
 use crate::engine::table::Slot;
+use crate::stats::FlightInfo;
 use crate::sync::Arc;
 use std::convert::Infallible;
 use std::fmt;
@@ -183,6 +184,44 @@ impl<K, V, E> Batcher<K, V, E> {
         self.inner.engine.look_at(&(), keys).unwrap_or(0)
     }
 
+    /// The batch in the air: what is stuck, since when, and how many callers wait. Empty if no batch is running, since
+    /// only one runs at a time.
+    ///
+    /// A batch is one flight, as in spans, in meters and in a [`Deadlock`](crate::Deadlock), which has the same number. It
+    /// has many keys, so the [`FlightInfo`] has none: its `key` is `()`. Its `followers` are all callers that wait, for
+    /// this batch or for those behind it: the same as [`waiting`](Self::waiting). Keys that wait for a later batch or for
+    /// the window are no flight yet: see [`queued`](Self::queued).
+    ///
+    /// The age is exact in batchers built with [`timed`](crate::BatcherBuilder::timed), `traced` or `metered`. In others
+    /// it counts from the arrival of the first caller that waits, and is `None` while nobody waits. Blocks on nothing.
+    ///
+    /// ```
+    /// use flight_group::Batcher;
+    /// use std::{collections::HashMap, convert::Infallible, thread};
+    ///
+    /// let (started, has_started) = crossbeam_channel::bounded(1);
+    /// let (go_on, may_go_on) = crossbeam_channel::bounded::<()>(1);
+    /// let slow = Batcher::builder().timed().build(move |keys: &[u32]| {
+    ///     started.send(()).unwrap();
+    ///     may_go_on.recv().unwrap();
+    ///     Ok::<_, Infallible>(keys.iter().map(|&key| (key, key * 10)).collect::<HashMap<_, _>>())
+    /// });
+    ///
+    /// thread::scope(|scope| {
+    ///     let load = scope.spawn(|| slow.load(&1));
+    ///     has_started.recv().unwrap();
+    ///     let stuck = slow.flights();
+    ///     assert_eq!((stuck.len(), stuck[0].followers, stuck[0].running), (1, 0, true));
+    ///     assert!(stuck[0].age.is_some());
+    ///     go_on.send(()).unwrap();
+    ///     assert_eq!(load.join().unwrap(), Ok(10));
+    /// });
+    /// assert!(slow.flights().is_empty());
+    /// ```
+    pub fn flights(&self) -> Vec<FlightInfo<()>> {
+        self.inner.engine.flights()
+    }
+
     /// What this batcher has done so far. See [`BatchStats`].
     pub fn stats(&self) -> BatchStats {
         self.inner.stats.read(&self.inner.engine.rules)
@@ -197,7 +236,7 @@ impl<K, V, E> Clone for Batcher<K, V, E> {
 
 impl<K, V, E> fmt::Debug for Batcher<K, V, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let running = self.inner.engine.flights().first().map(|batch| batch.flight);
+        let running = self.flights().first().map(|batch| batch.flight);
         f.debug_struct("Batcher")
             .field("name", &self.inner.engine.name())
             .field("running", &running)

@@ -64,7 +64,8 @@
 //!
 //! # Spans
 //!
-//! Feature `tracing`, method `traced()` of the builders of groups, write groups, event groups and batchers. Target of everything: `flight_group`.
+//! Feature `tracing`, method `traced()` of the builders of groups, write groups, event groups and batchers, and of
+//! [`Hedge`](crate::Hedge#method.traced). Target of everything: `flight_group`.
 //!
 //! | Span | Level | When |
 //! | --- | --- | --- |
@@ -147,7 +148,8 @@
 //! asked for again.
 //!
 //! Every meter has two labels: `group`, the group's name or `unnamed`; and `kind`, the word of [`Kind`](crate::Kind):
-//! `group`, `write group`, `event group` or `batcher`. All are there, at zero, from the start.
+//! `group`, `write group`, `event group`, `batcher` or `hedge`. All are there, at zero, from the start; those of a hedge
+//! from its first call.
 //!
 //! | Meter | Kind | Unit | What |
 //! | --- | --- | --- | --- |
@@ -230,7 +232,23 @@
 //! | --- | --- | --- | --- | --- | --- |
 //! | [`Group`](crate::Group), [`WriteGroup`](crate::WriteGroup) | yes | yes | yes | yes | a run of a closure |
 //! | [`EventGroup`](crate::EventGroup) | yes | yes | yes | yes | a run of `push`; a `submit` shows only if it is refused |
-//! | [`Batcher`](crate::Batcher) | | yes | no: a batch has no single key | yes, without `key` | a batch |
+//! | [`Batcher`](crate::Batcher) | yes, with the key `()` | yes | no: a batch has no single key | yes, without `key` | a batch |
+//! | [`Hedge`](crate::Hedge) | | yes | yes, with the key `()` | yes, without `key` | a call of `run` or `run_under` |
+//!
+//! # Hedges
+//!
+//! A hedge reports in the same words, with these differences:
+//!
+//! | | In a hedge |
+//! | --- | --- |
+//! | a flight | one call, from its beginning to its end, however many attempts it makes; the attempts are counted in [`stats()`](crate::Hedge::stats) |
+//! | `Landed`, and the outcome | `value`: an attempt replied. `panicked`: all attempts failed, and at least one of them panicked. `failed`: all attempts returned errors |
+//! | `Cancelled`, `Deadlock` | the call ended without a reply: there is no `Landed`, and the flight's outcome in spans and meters is `abandoned`. The same if the executor panics |
+//! | `ran`, `flight_group_run_seconds` | how long the call took |
+//! | the span `flight` | a child of the caller's span; entered while an attempt runs, on the attempt's thread, by several threads at once if need be. It lands when the call ends, and closes when its last attempt has ended |
+//! | followers, `wait` spans, `joined`, `waiting` | none: a call is nobody else's |
+//! | the meters | taken from the recorder at the first call, since a hedge is its own builder |
+//! | [`first`](crate::Hedge::first) | nobody is told |
 //!
 //! # Events
 //!

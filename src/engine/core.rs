@@ -12,7 +12,7 @@ use crate::engine::panics::{Payload, describe, quietly};
 use crate::engine::table::{Shard, ShardState, Shards, Slot};
 use crate::engine::waiter::Waiter;
 use crate::error::Error;
-use crate::observer::{Event, EventKind};
+use crate::observer::EventKind;
 use crate::report::{FlightReport, Origin};
 use crate::site::Site;
 use crate::stats::{FlightInfo, Rare, Stats};
@@ -157,11 +157,7 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
     }
 
     pub(super) fn tell_ref(&self, flight: u64, key: &K, kind: EventKind) {
-        let Config { observer, reports, .. } = &self.config;
-        reports.told(flight, || self.config.shown(key), &kind);
-        if let Some(observer) = observer {
-            observer(&Event { group: self.name(), key, flight, kind });
-        }
+        self.config.tell(flight, key, kind);
     }
 
     pub(super) fn report_flight(&self, flight: u64, key: &K, origin: Option<&Origin>) -> FlightReport {

@@ -2,7 +2,7 @@
 
 use crate::cancel::CancelToken;
 use crate::engine::job::Job;
-use crate::observer::Event;
+use crate::observer::{Event, EventKind};
 use crate::report::{Reports, Wanted};
 use crate::site::{Kind, Site};
 use crate::sync::{Arc, Duration, Instant, after};
@@ -12,6 +12,7 @@ pub(crate) type Executor = Arc<dyn Fn(Job) + Send + Sync>;
 /// Makes another group forget the key.
 pub(crate) type Invalidate<K> = Arc<dyn Fn(&K) + Send + Sync>;
 
+#[derive(Clone)]
 pub(crate) struct Config<K> {
     pub(crate) kind: Kind,
     /// Kind and name, for the group's errors.
@@ -70,6 +71,14 @@ impl<K> Config<K> {
     /// Whether anybody is told what happens.
     pub(crate) fn is_told(&self) -> bool {
         self.observer.is_some() || self.reports.any()
+    }
+
+    /// Tells the observer and the reports.
+    pub(crate) fn tell(&self, flight: u64, key: &K, kind: EventKind) {
+        self.reports.told(flight, || self.shown(key), &kind);
+        if let Some(observer) = &self.observer {
+            observer(&Event { group: self.name.as_deref(), key, flight, kind });
+        }
     }
 
     /// Whether a leader needs an owned key: for the observer and the reports, or to invalidate other groups.

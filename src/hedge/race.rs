@@ -20,6 +20,8 @@ use crate::hedge::counters::Counters;
 use crate::hedge::error::HedgeError;
 use crate::hedge::job::{Job, Work};
 use crate::hedge::latency::Latency;
+use crate::hedge::watch::Watched;
+use crate::report::Trace;
 use crate::site::Kind;
 use crate::sync::{self, Arc, Condvar, Duration, Instant, Mutex};
 
@@ -36,6 +38,10 @@ pub(super) struct Plan<'a> {
     pub(super) counters: &'a Counters,
     pub(super) executor: &'a (dyn Fn(Job) + Send + Sync),
     pub(super) parent: Option<&'a CancelToken>,
+    /// The hedge's name, for reports.
+    pub(super) name: Option<Arc<str>>,
+    /// Who is told of the call.
+    pub(super) watched: Option<&'a Watched<'a>>,
 }
 
 struct Race<T, E> {
@@ -75,6 +81,8 @@ struct Entrant<T, E, F> {
     race: Arc<Race<T, E>>,
     attempt: Attempt,
     work: Arc<F>,
+    /// The call's span, if it has one.
+    trace: Trace,
 }
 
 /// Runs `work` as `plan` says, and blocks until there is a good reply, or none will come.
@@ -97,7 +105,7 @@ where
         changed: Condvar::new(),
         began: Instant::now(),
         latency: plan.latency.cloned(),
-        node: Node::new(plan.call, Kind::Hedge, None, Ender::Any(Vec::new())),
+        node: Node::new(plan.call, Kind::Hedge, plan.name.clone(), Ender::Any(Vec::new())),
     });
     let work = Arc::new(work);
     let caller = Caller { race: &race, plan };
@@ -105,7 +113,10 @@ where
 
     let mut timer = Timer { deadline: None, elapsed: false };
     loop {
-        let entrant = |attempt| Job::new(Entrant { race: Arc::clone(&race), attempt, work: Arc::clone(&work) });
+        let entrant = |attempt| {
+            let trace = plan.watched.map(Watched::trace).unwrap_or_default();
+            Job::new(Entrant { race: Arc::clone(&race), attempt, work: Arc::clone(&work), trace })
+        };
         match caller.next(&mut timer)? {
             Next::Won(value) => return Ok(value),
             Next::Do(Step::RunHere(attempt)) => entrant(attempt).run(),
@@ -323,15 +334,18 @@ where
     F: Fn(Attempt) -> Result<T, E> + Send + Sync + 'static,
 {
     fn run(self: Box<Self>) {
-        let Self { race, attempt, work } = *self;
+        let Self { race, attempt, work, trace } = *self;
         let index = attempt.index;
         // It may have waited for a thread until nobody wanted it any more.
         if race.state.lock().over {
             race.refused(index);
-            return drop_quietly((race, attempt, work));
+            return drop_quietly((race, attempt, work, trace));
         }
         race.node.change(|attempts| replace(attempts, NOBODY, runner()));
-        let outcome = match caught(|| work(attempt)) {
+        let outcome = match caught(|| {
+            let _inside = trace.enter();
+            work(attempt)
+        }) {
             Ok(outcome) => outcome.map_err(Error::Work),
             Err(payload) => {
                 let panic = describe(&payload);
@@ -342,13 +356,13 @@ where
         race.node.change(|attempts| replace(attempts, runner(), NOBODY));
         race.ended(index, outcome);
         // Perhaps the last handles: what they drop is the user's.
-        drop_quietly((race, work));
+        drop_quietly((race, work, trace));
     }
 
     fn refuse(self: Box<Self>) {
-        let Self { race, attempt, work } = *self;
+        let Self { race, attempt, work, trace } = *self;
         race.refused(attempt.index);
-        drop_quietly((race, attempt, work));
+        drop_quietly((race, attempt, work, trace));
     }
 }
 

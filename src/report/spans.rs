@@ -1,6 +1,7 @@
 //! Flights and waits as `tracing` spans. The names, fields and levels are documented in `docs::observing`.
 
 use crate::engine::panics::quietly;
+use crate::error::Deadlock;
 use crate::observer::{Ending, EventKind};
 use crate::report::wait_end::WaitEnd;
 use crate::sync::{Arc, Duration, Mutex};
@@ -36,6 +37,11 @@ impl Spans {
         span
     }
 
+    pub(super) fn deadlocked(&self, flight: u64, circle: &Deadlock) {
+        let group = self.group.as_deref();
+        event!(target: "flight_group", Level::ERROR, group, flight, circle = %circle, "deadlock");
+    }
+
     /// What has no duration. The rest is told by the spans themselves.
     pub(super) fn told(&self, flight: u64, key: impl FnOnce() -> Option<String>, kind: &EventKind) {
         macro_rules! tell {
@@ -59,7 +65,7 @@ impl Spans {
             EventKind::TakenOver => tell!(WARN, "taken over"),
             EventKind::Forgotten => tell!(DEBUG, "forgotten"),
             EventKind::Superseded => tell!(DEBUG, "superseded"),
-            // Told by the wait's span, which knows the circle.
+            // Told by `deadlocked`, with the circle.
             EventKind::Deadlock => {}
             EventKind::Led | EventKind::Joined | EventKind::Landed { .. } | EventKind::Followed { .. } => {}
         }
@@ -214,8 +220,7 @@ impl<'a> WaitSpan<'a> {
 
     fn tell_deadlock(&self, how: &WaitEnd<'_>) {
         if let WaitEnd::Deadlock(circle) = how {
-            let (group, flight) = (self.spans.group.as_deref(), self.flight);
-            event!(target: "flight_group", Level::ERROR, group, flight, circle = %circle, "deadlock");
+            self.spans.deadlocked(self.flight, circle);
         }
     }
 }

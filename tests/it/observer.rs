@@ -5,7 +5,7 @@ mod panics;
 use crate::support::{
     AGES, Gate, SOON, finish, hold, hold_call, keep_quiet_about, line_up, message, until, until_waiting, within,
 };
-use flight_group::{Ending, Error, EventKind, Group, Role, WriteGroup};
+use flight_group::{CancelToken, Ending, Error, EventKind, Group, Hedge, Role, WriteGroup};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -306,5 +306,80 @@ fn who_boards_again_is_not_superseded() {
         });
         assert_eq!(*superseded.lock().unwrap(), 0, "both closures ran");
         assert_eq!(group.stats().failed, 2);
+    });
+}
+
+/// A hedge's call is a flight, and its key is `()`.
+#[test]
+fn a_hedges_calls_are_told_of() {
+    keep_quiet_about(&["attempt down"]);
+    within(|| {
+        let told: Arc<Mutex<Vec<(u64, String)>>> = Arc::default();
+        let notes = told.clone();
+        let hedge = Hedge::new().delay(AGES).name("observed").observer(move |event| {
+            assert_eq!((event.group, event.key), (Some("observed"), &()));
+            let words = match event.kind {
+                EventKind::Landed { ending, followers: 0, detached: false, .. } => format!("landed {ending}"),
+                EventKind::Cancelled { .. } => "cancelled".to_owned(),
+                kind => format!("{kind:?}").to_lowercase(),
+            };
+            notes.lock().unwrap().push((event.flight, words));
+        });
+        let take =
+            || -> Vec<String> { told.lock().unwrap().drain(..).map(|(n, words)| format!("{n} {words}")).collect() };
+
+        let seen = told.clone();
+        let led = hedge.run(move |_| Ok::<_, String>(seen.lock().unwrap().len()));
+        assert_eq!(led, Ok(1), "told before the first attempt");
+        assert_eq!(take(), ["1 led", "1 landed value"]);
+        hedge.clone().run(|_| Err::<(), _>("down")).unwrap_err();
+        assert_eq!(take(), ["2 led", "2 landed failed"], "one flight, two attempts");
+        hedge
+            .run(|attempt| -> Result<(), _> {
+                if attempt.index() == 0 { panic!("attempt down") } else { Err("down") }
+            })
+            .unwrap_err();
+        assert_eq!(take(), ["3 led", "3 landed panicked"]);
+
+        let token = CancelToken::new();
+        let cancels = token.clone();
+        let cancelled = hedge.run_under(&token, move |attempt| {
+            cancels.cancel("gone");
+            Err::<(), _>(attempt.token().wait().to_string())
+        });
+        assert!(cancelled.unwrap_err().is_cancelled());
+        assert_eq!(take(), ["4 led", "4 cancelled"], "nothing landed");
+
+        hedge.first([|_| Ok::<_, String>(1)]).unwrap();
+        let other = hedge.clone().observer(|_| ());
+        other.run(|_| Ok::<_, String>(1)).unwrap();
+        assert_eq!(take(), [""; 0], "`first` is not told of, and a clone may have another observer");
+        assert!(format!("{hedge:?}").contains("observed"));
+    });
+}
+
+/// An observer's panic unwinds in the caller, and the reply's own is no second one.
+#[test]
+fn an_observer_that_panics_ends_one_hedged_call() {
+    struct Reply;
+    impl Drop for Reply {
+        fn drop(&mut self) {
+            panic!("reply dropped");
+        }
+    }
+    keep_quiet_about(&["observer down", "reply dropped"]);
+    within(|| {
+        for on_led in [true, false] {
+            let armed = Arc::new(AtomicBool::new(true));
+            let arm = armed.clone();
+            let hedge = Hedge::new().observer(move |event| {
+                let led = matches!(event.kind, EventKind::Led);
+                assert!(led != on_led || !arm.load(SeqCst), "observer down");
+            });
+            let unwound = catch_unwind(AssertUnwindSafe(|| hedge.run(|_| Ok::<_, ()>(Reply)))).err().unwrap();
+            assert_eq!(message(&*unwound), "observer down");
+            armed.store(false, SeqCst);
+            assert_eq!(hedge.run(|_| Ok::<_, ()>(1)), Ok(1));
+        }
     });
 }

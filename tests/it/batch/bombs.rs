@@ -3,7 +3,7 @@
 
 use crate::support::within;
 use flight_group::{Batcher, Error};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -105,14 +105,12 @@ enum Where {
 
 const THREADS: u32 = 4;
 
-/// Some threads, some keys in common, a bomb somewhere. Returns how often the fuse's trait was used, and whether it
-/// went off.
+/// A batcher with a bomb somewhere. Key 7 fails its batch.
 #[allow(clippy::mutable_key_type, reason = "the fuse in a key takes no part in its hash")]
-fn play(place: Where, on: Use, nth: isize, max_batch: usize) -> (usize, bool) {
+fn subject(place: Where, on: Use, nth: isize, max_batch: usize) -> (Arc<Fuse>, Batcher<Bomb, Bomb, Bomb>) {
     let fuse = Fuse::new(on, nth);
     let at = |wanted: bool| wanted.then(|| Arc::clone(&fuse));
-    let (in_key, in_value, in_error) =
-        (at(matches!(place, Where::Key)), at(matches!(place, Where::Value)), at(matches!(place, Where::Error)));
+    let (in_value, in_error) = (at(matches!(place, Where::Value)), at(matches!(place, Where::Error)));
     let batcher: Batcher<Bomb, Bomb, Bomb> = Batcher::builder().max_batch(max_batch).build(move |keys: &[Bomb]| {
         thread::yield_now();
         if keys.iter().any(|key| key.id == 7) {
@@ -124,6 +122,25 @@ fn play(place: Where, on: Use, nth: isize, max_batch: usize) -> (usize, bool) {
         }
         Ok(values)
     });
+    (fuse, batcher)
+}
+
+fn assert_answer(id: u32, got: &Result<Bomb, Error<Bomb>>) {
+    match got {
+        Ok(value) => assert_eq!(value.id, id * 10),
+        // 7 may have come along with any other key.
+        Err(Error::Work(error)) => assert_eq!(error.id, 7),
+        Err(Error::Panicked(panic)) => assert!(panic.message().starts_with("bomb: ")),
+        Err(other) => panic!("unexpected {other:?}"),
+    }
+}
+
+/// Some threads, some keys in common, a bomb somewhere. Returns how often the fuse's trait was used, and whether it
+/// went off.
+#[allow(clippy::mutable_key_type, reason = "the fuse in a key takes no part in its hash")]
+fn play(place: Where, on: Use, nth: isize, max_batch: usize) -> (usize, bool) {
+    let (fuse, batcher) = subject(place, on, nth, max_batch);
+    let in_key = matches!(place, Where::Key).then(|| fuse.clone());
     let barrier = Barrier::new(THREADS as usize);
     thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -134,13 +151,7 @@ fn play(place: Where, on: Use, nth: isize, max_batch: usize) -> (usize, bool) {
                     let key = Bomb { id, fuse: in_key.clone() };
                     match catch_unwind(AssertUnwindSafe(|| batcher.load(&key))) {
                         Ok(got) => {
-                            match &got {
-                                Ok(value) => assert_eq!(value.id, id * 10),
-                                // 7 may have come along with any other key.
-                                Err(Error::Work(error)) => assert_eq!(error.id, 7),
-                                Err(Error::Panicked(panic)) => assert!(panic.message().starts_with("bomb: ")),
-                                Err(other) => panic!("unexpected {other:?}"),
-                            }
+                            assert_answer(id, &got);
                             drop(catch_unwind(AssertUnwindSafe(|| drop(got))));
                         }
                         Err(payload) => assert!(payload.downcast_ref::<String>().unwrap().starts_with("bomb: ")),
@@ -155,6 +166,84 @@ fn play(place: Where, on: Use, nth: isize, max_batch: usize) -> (usize, bool) {
     assert_eq!((batcher.waiting(), batcher.queued()), (0, 0), "{on:?} {nth}");
     assert_eq!(batcher.load(&Bomb { id: 5, fuse: None }).unwrap().id, 50, "{on:?} {nth}");
     (fuse.used.load(SeqCst), gone_off)
+}
+
+/// The same with `load_many`: each thread asks for several keys at once, some of them in common, some twice. Every key that
+/// was asked for has an answer, and the right one.
+#[allow(clippy::mutable_key_type, reason = "the fuse in a key takes no part in its hash")]
+fn play_many(place: Where, on: Use, nth: isize, max_batch: usize) -> (usize, bool) {
+    let (fuse, batcher) = subject(place, on, nth, max_batch);
+    let in_key = matches!(place, Where::Key).then(|| fuse.clone());
+    let barrier = Barrier::new(THREADS as usize);
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (batcher, barrier, in_key) = (&batcher, &barrier, in_key.clone());
+            scope.spawn(move || {
+                for ids in [vec![1, 2 + thread % 2, 1, 4], vec![3, 7, 1], vec![thread % 2, 2, 3]] {
+                    barrier.wait();
+                    let keys: Vec<Bomb> = ids.iter().map(|&id| Bomb { id, fuse: in_key.clone() }).collect();
+                    match catch_unwind(AssertUnwindSafe(|| batcher.load_many(&keys))) {
+                        Ok(found) => {
+                            let got: HashSet<u32> = found.keys().map(|key| key.id).collect();
+                            assert_eq!(got, ids.iter().copied().collect(), "one answer for each distinct key");
+                            for (key, part) in &found {
+                                assert_answer(key.id, part);
+                            }
+                            // One by one: a map that unwinds while it is dropped leaks the rest, which is std's.
+                            for entry in found {
+                                drop(catch_unwind(AssertUnwindSafe(|| drop(entry))));
+                            }
+                        }
+                        Err(payload) => assert!(payload.downcast_ref::<String>().unwrap().starts_with("bomb: ")),
+                    }
+                    for key in keys {
+                        drop(catch_unwind(AssertUnwindSafe(|| drop(key))));
+                    }
+                }
+            });
+        }
+    });
+    let gone_off = fuse.gone_off();
+    fuse.left.store(isize::MAX, SeqCst);
+    assert_eq!((batcher.waiting(), batcher.queued(), batcher.flights().len()), (0, 0, 0), "{on:?} {nth}");
+    let after = batcher.load_many(&[Bomb { id: 5, fuse: None }, Bomb { id: 6, fuse: None }]);
+    assert!(
+        after.len() == 2 && after.iter().all(|(key, part)| part.as_ref().unwrap().id == key.id * 10),
+        "{on:?} {nth}"
+    );
+    (fuse.used.load(SeqCst), gone_off)
+}
+
+fn every_use_of_many(place: Where, on: Use) {
+    // A batch of one moves its value, so it clones none.
+    let batches: &[usize] = if matches!(place, Where::Value) { &[2, usize::MAX] } else { &[1, 2, usize::MAX] };
+    let mut went_off = 0;
+    for &max_batch in batches {
+        for nth in (1..).step_by(2).take(20) {
+            went_off += usize::from(play_many(place, on, nth, max_batch).1);
+        }
+    }
+    assert!(went_off > 0, "{on:?} is never used, so nothing was tested");
+}
+
+#[test]
+fn keys_of_load_many_that_go_off() {
+    within(|| {
+        for on in [Use::Hash, Use::Eq, Use::Clone, Use::Drop] {
+            every_use_of_many(Where::Key, on);
+        }
+    });
+}
+
+#[test]
+fn values_and_errors_of_load_many_that_go_off() {
+    within(|| {
+        for place in [Where::Value, Where::Error] {
+            for on in [Use::Clone, Use::Drop] {
+                every_use_of_many(place, on);
+            }
+        }
+    });
 }
 
 fn every_use(place: Where, on: Use) {

@@ -224,6 +224,54 @@ fn debug_says_what_goes_on() {
 type Neither = *const u8;
 type SendOnly = Cell<u8>;
 
+/// What is stuck, since when, and who waits: one batch at a time, with a number of its own.
+#[test]
+fn flights_shows_the_batch_in_the_air() {
+    within(|| {
+        for timed in [false, true] {
+            let gated = Gated::with(|builder| if timed { builder.timed() } else { builder });
+            assert_eq!(gated.batcher.flights(), []);
+            let first = gated.spawn(1);
+            gated.started();
+            let alone = gated.batcher.flights();
+            assert_eq!((alone.len(), alone[0].followers, alone[0].running), (1, 0, true));
+            assert_eq!(alone[0].age.is_some(), timed, "who asked for nothing pays for no clock");
+
+            let (two, three) = (gated.queue(2), gated.queue(3));
+            let stuck = gated.batcher.flights();
+            assert_eq!((stuck.len(), stuck[0].followers), (1, 2), "the batch that waits is no flight yet");
+            assert_eq!(stuck[0].flight, alone[0].flight);
+
+            gated.tell(Act::Answer);
+            gated.started();
+            let next = gated.batcher.flights();
+            assert_eq!((next.len(), next[0].followers), (1, 1), "all but the leader");
+            assert!(next[0].age.is_some());
+            assert_ne!(next[0].flight, alone[0].flight);
+            gated.tell(Act::Panic("x"));
+            for thread in [first, two, three] {
+                drop(thread.join()); // one of them unwound
+            }
+            assert_eq!(gated.batcher.flights(), []);
+        }
+    });
+}
+
+/// A batch that its leader's window holds back is no flight yet.
+#[test]
+fn a_batch_that_waits_for_its_window_is_no_flight() {
+    within(|| {
+        let gated = Gated::with(|builder| builder.window(HOUR).max_batch(2).timed());
+        let first = gated.queue(1);
+        assert_eq!(gated.batcher.flights(), []);
+        let second = gated.spawn(2);
+        gated.started();
+        assert_eq!(gated.batcher.flights().len(), 1);
+        gated.tell(Act::Answer);
+        assert_eq!((first.join().unwrap(), second.join().unwrap()), (Ok(10), Ok(20)));
+    });
+}
+
 #[test]
 fn auto_traits_are_what_they_are() {
     fn everything<T: Send + Sync + UnwindSafe + RefUnwindSafe + Unpin + Debug>() {}

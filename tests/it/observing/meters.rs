@@ -1,7 +1,7 @@
 //! Feature `metrics`: what is counted and timed, in every outcome, and that it adds up.
 
 use crate::support::{keep_quiet_about, until, within};
-use flight_group::{Batcher, Error, EventGroup, Group, Job, WriteGroup};
+use flight_group::{Batcher, CancelToken, Error, EventGroup, Group, Hedge, Job, WriteGroup};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
@@ -34,7 +34,7 @@ impl Scrape {
         let text = self.handle.render();
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         // The label that only tells the kinds of group apart has a test of its own.
-        let kinds = ["group", "write group", "event group", "batcher"].map(|kind| format!(",kind=\"{kind}\""));
+        let kinds = ["group", "write group", "event group", "batcher", "hedge"].map(|kind| format!(",kind=\"{kind}\""));
         let without_kind =
             |name: &str| kinds.iter().fold(name.to_owned(), |name, kind| name.replace(kind.as_str(), ""));
         lines
@@ -353,4 +353,41 @@ fn every_kind_has_the_same_meters_and_a_label_of_its_own() {
             assert!(text.contains(line), "{line} in {text}");
         }
     });
+}
+
+/// A hedge's call is one flight, however many attempts it makes.
+#[test]
+fn a_hedges_calls_are_counted_and_timed() {
+    within(|| {
+        let scrape = Scrape::new();
+        let hedge = Hedge::new().metered().delay(Duration::MAX).name("h");
+        assert!(scrape.series().is_empty(), "its meters are made at the first call: it has a name by then");
+        scrape.group(|| hedge.run(|_| Ok::<_, &str>(1))).unwrap();
+        hedge.run(|_| Err::<(), _>("down")).unwrap_err();
+        let mixed = hedge.run(|attempt| -> Result<(), _> {
+            assert!(attempt.index() > 0, "x");
+            Err("down")
+        });
+        assert_eq!(mixed.unwrap_err().errors().len(), 2);
+        let token = CancelToken::new();
+        token.cancel("gone");
+        assert!(hedge.run_under(&token, |_| Ok::<_, &str>(1)).unwrap_err().is_cancelled());
+        hedge.first([|_| Ok::<_, &str>(1)]).unwrap();
+
+        scrape.assert_settled("h");
+        let outcomes = ["value", "failed", "panicked", "abandoned"].map(|outcome| scrape.landed("h", outcome));
+        assert_eq!(outcomes, [1.0; 4]);
+        assert_eq!(scrape.read("cancelled_total", "group=\"h\""), 1.0);
+        let text = scrape.handle.render();
+        let line = r#"flight_group_led_total{group="h",kind="hedge"} 4"#;
+        assert!(text.contains(line), "{line} in {text}");
+        assert!(!text.contains("unnamed"));
+    });
+}
+
+#[test]
+fn a_hedge_that_is_not_metered_has_no_series() {
+    let scrape = Scrape::new();
+    scrape.group(|| Hedge::new().name("silent").run(|_| Ok::<_, &str>(1))).unwrap();
+    assert!(scrape.series().is_empty());
 }

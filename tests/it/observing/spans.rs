@@ -1,8 +1,8 @@
 //! Feature `tracing`: a span for every flight and every wait, each closed whatever happens.
 
 use super::trace;
-use crate::support::{keep_quiet_about, until, within};
-use flight_group::{Error, Group, Job, Role, WriteGroup};
+use crate::support::{SOON, keep_quiet_about, until, until_waiting, within};
+use flight_group::{CancelToken, Error, Group, Hedge, Job, Role, WriteGroup};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -342,5 +342,95 @@ fn a_group_that_is_not_traced_has_no_spans() {
         });
         assert!(group.forget(&1) || trace::of("untraced").events.is_empty());
         assert!(trace::of("untraced").spans.is_empty());
+    });
+}
+
+/// One span a call, with every attempt inside; it closes when the last of them has ended.
+#[test]
+fn a_hedges_call_is_one_span_around_its_attempts() {
+    within(|| {
+        trace::start();
+        let hedge = Hedge::new().name("hedged").traced().delay(Duration::ZERO);
+        let outer = tracing::info_span!("request", group = "hedge's caller");
+        let reply = outer.in_scope(|| {
+            hedge.run(|attempt| {
+                if attempt.index() == 0 {
+                    return Err(attempt.token().wait().to_string());
+                }
+                tracing::info!("asking");
+                Ok(attempt.index())
+            })
+        });
+        assert_eq!(reply, Ok(1));
+        until(|| trace::of("hedged").spans[0].closed); // the loser ends when it has seen its token
+        let seen = trace::of("hedged");
+        seen.assert_complete();
+        let [flight] = &seen.spans[..] else { panic!("{seen:?}") };
+        assert_eq!((flight.name, flight.entered), ("flight", 2));
+        assert_eq!((&*flight.fields["outcome"], &*flight.fields["flight"]), ("value", "1"));
+        assert_eq!(flight.parent, Some(trace::of("hedge's caller").spans[0].at));
+        assert_eq!(seen.messages(), [(Level::INFO, "asking"), (Level::DEBUG, "landed")]);
+        assert!(seen.events.iter().all(|event| event.inside == Some(flight.at)));
+    });
+}
+
+#[test]
+fn a_hedge_that_is_cancelled_or_deadlocked_says_so_in_its_span() {
+    within(|| {
+        trace::start();
+        let hedge = Hedge::new().name("no reply").traced().max(1);
+        let token = CancelToken::new();
+        token.cancel("gone");
+        assert!(hedge.run_under(&token, |_| Ok::<_, &str>(1)).unwrap_err().is_cancelled());
+        let seen = trace::of("no reply");
+        seen.assert_complete();
+        assert_eq!(seen.spans[0].fields["outcome"], "abandoned");
+        assert_eq!(seen.messages(), [(Level::DEBUG, "cancelled"), (Level::WARN, "landed")]);
+        assert!(seen.events.iter().all(|event| event.inside == Some(seen.spans[0].at)));
+
+        // Attempt 0 waits for the caller's flight. Attempt 1 fails once the call waits, too: the call closes the circle.
+        let group: Group<u8, u8> = Group::new();
+        group.work(&1, || {
+            let again = group.clone();
+            let outcome = hedge.clone().max(2).delay(SOON).run(move |attempt| {
+                if attempt.index() == 0 {
+                    return again.try_work(&1, || unreachable!("it is in the air")).map_err(|error| error.to_string());
+                }
+                until_waiting(&again, &1, 1);
+                until(|| match again.call(&1).timeout(SOON).run(|| unreachable!("it is in the air")) {
+                    Err(Error::TimedOut(_)) => false,
+                    other => other.unwrap_err().is_deadlock(),
+                });
+                Err("the other replica is down".to_owned())
+            });
+            assert!(outcome.unwrap_err().is_deadlock());
+            1
+        });
+        until(|| trace::of("no reply").spans.iter().all(|span| span.closed));
+        let seen = trace::of("no reply");
+        seen.assert_complete();
+        assert_eq!(seen.spans[1].fields["outcome"], "abandoned");
+        let told = seen.events.iter().find(|event| event.message == "deadlock").unwrap();
+        assert_eq!((told.level, told.inside), (Level::ERROR, Some(seen.spans[1].at)));
+        assert!(told.fields["circle"].contains("hedge \"no reply\""), "{told:?}");
+    });
+}
+
+#[test]
+fn p5_a_subscriber_that_panics_in_a_hedge_strands_nobody() {
+    keep_quiet_about(&["bomb"]);
+    within(|| {
+        trace::start();
+        let mut went_off = 0;
+        for n in 0..12 {
+            let name = format!("hedge bomb {n}");
+            let hedge = Hedge::new().name(&*name).traced().max(1);
+            trace::set_bomb(&name, n);
+            drop(catch_unwind(AssertUnwindSafe(|| hedge.run(|_| Ok::<_, &str>(1)))));
+            until(|| trace::of(&name).spans.iter().all(|span| span.closed || span.entered == 0));
+            went_off += usize::from(!trace::disarm(&name));
+            assert_eq!(hedge.run(|_| Ok::<_, &str>(2)), Ok(2));
+        }
+        assert!(went_off > 3, "{went_off}");
     });
 }
