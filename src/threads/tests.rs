@@ -68,6 +68,7 @@ fn p8_with_little_to_do_all_but_one_leave() {
     (0..8).for_each(|_| drop(next(&names)));
     assert_eq!(crew.alive(), 8);
     drop(gates);
+    until(|| crew.members.roster.state.lock().busy == 0);
     // Without a break longer than the keep-alive time: first come, first served would keep all eight.
     until(|| {
         let (done, ended) = mpsc::channel::<()>();
