@@ -64,7 +64,8 @@
 //! assert!(users.get(0).unwrap_err().is_work());
 //! ```
 //!
-//! `cargo run --release --example stampede` shows what it does to a real database under a real load.
+//! `cargo run --release --example stampede` shows what it does to a real database under a load that
+//! is chosen to show a stampede. `-- --trace FILE` replays your own log.
 //!
 //! # Writes, reads and a cache
 //!
