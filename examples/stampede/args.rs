@@ -12,22 +12,26 @@ usage: cargo run --release --example stampede -- [options]
 
   --trace FILE     replay this file instead of a generated pattern: one key a line, or a web
                    server's log (common or combined format, the path is the key)
-  --requests N     how many requests to send in each run (default: 20000, or the whole file)
-  --rate N         requests a second (default: 2500, or 1000 with a file)
+  --requests N     how many requests to send in each run (default: 3600, or the whole file)
+  --rate N         requests a second (default: 600, or 1000 with a file)
   --clients N      HTTP clients, each with a connection of its own (default: 96)
   --threads N      threads of the server (default: 64)
-  --ttl MS         how long a cache entry lives, in milliseconds (default: 30000)
-  --bursts N       how often in a run all entries expire at once (default: 6, or 0 with a file)
+  --ttl MS         how long a cache entry lives, in milliseconds (default: 1000, or 30000 with a file)
+  --query MS       how long the query of one page takes on an idle machine (default: 25, or 3 with a file)
+  --bursts N       how often in a run all entries are removed at once, as by a deployment (default: 0)
   --svg FILE       where to write the chart (default: target/stampede.svg)
   --stall          instead of the runs: hang one key on purpose and look at what is in the air
   --help           this text
 
 The same requests are sent twice, once to a server that queries the database at every cache miss and once to one
 whose misses go through a `Group`. Latency counts from the moment a request was due.
+
+The default load is chosen to show a stampede: six hot keys, a slow query, entries that live for a second. If your
+keys coincide less often, you gain less: --trace shows how much.
 ";
 
 /// How many requests a generated pattern has.
-pub(crate) const REQUESTS: usize = 20_000;
+pub(crate) const REQUESTS: usize = 3_600;
 
 pub(crate) enum Command {
     Help,
@@ -41,6 +45,7 @@ pub(crate) struct Options {
     pub(crate) clients: usize,
     pub(crate) threads: usize,
     pub(crate) ttl: Duration,
+    pub(crate) query: Duration,
     pub(crate) bursts: usize,
     pub(crate) svg: PathBuf,
     pub(crate) stall: bool,
@@ -53,12 +58,13 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Str
         rate: 0,
         clients: 96,
         threads: 64,
-        ttl: Duration::from_secs(30),
+        ttl: Duration::ZERO,
+        query: Duration::ZERO,
         bursts: 0,
         svg: default_svg(),
         stall: false,
     };
-    let (mut bursts, mut rate) = (None, None);
+    let (mut rate, mut ttl, mut query) = (None, None, None);
     let mut args = args;
     while let Some(arg) = args.next() {
         let name = arg.to_str().unwrap_or_default();
@@ -71,15 +77,17 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Str
             "--rate" => rate = Some(number(name, args.next(), 1, 1_000_000)?),
             "--clients" => options.clients = number(name, args.next(), 1, 1_000)?,
             "--threads" => options.threads = number(name, args.next(), 1, 1_000)?,
-            "--ttl" => options.ttl = Duration::from_millis(number(name, args.next(), 1, 86_400_000)?),
-            "--bursts" => bursts = Some(number(name, args.next(), 0, 1_000)?),
+            "--ttl" => ttl = Some(number(name, args.next(), 1, 86_400_000)?),
+            "--query" => query = Some(number(name, args.next(), 1, 100)?),
+            "--bursts" => options.bursts = number(name, args.next(), 0, 1_000)?,
             _ => return Err(format!("unknown option {arg:?}; --help lists them")),
         }
     }
-    // A file has its own ups and downs, and may have many more keys than a machine can query at the faster rate.
+    // A file may have many more keys than a machine can query at the pace of the generated pattern.
     let from_file = options.trace.is_some();
-    options.bursts = bursts.unwrap_or(if from_file { 0 } else { 6 });
-    options.rate = rate.unwrap_or(if from_file { 1_000 } else { 2_500 });
+    options.rate = rate.unwrap_or(if from_file { 1_000 } else { 600 });
+    options.ttl = Duration::from_millis(ttl.unwrap_or(if from_file { 30_000 } else { 1_000 }));
+    options.query = Duration::from_millis(query.unwrap_or(if from_file { 3 } else { 25 }));
     Ok(Command::Run(options))
 }
 

@@ -1,4 +1,4 @@
-//! A real SQLite database, filled at start so that one page costs a query of a few milliseconds.
+//! A real SQLite database, filled at start so that one page costs a query that takes a while.
 
 use crate::report::{duration, thousands};
 use rusqlite::{Connection, OpenFlags, params};
@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What a page's query should take on an idle machine.
-const COST: Duration = Duration::from_millis(3);
+/// A bigger database takes too long to fill.
+const MOST_ORDERS: usize = 1_000_000;
 
 /// The page of a product: what it earned, and how much of everything that is. Nobody has indexed the orders by
 /// product, so it reads all of them.
@@ -34,8 +34,9 @@ pub(crate) struct Reader {
 }
 
 impl Database {
-    /// A database in the directory for temporary files, with a product for each key.
-    pub(crate) fn create(keys: &[String]) -> Result<Self, Box<dyn std::error::Error>> {
+    /// A database in the directory for temporary files, with a product for each key. The query of a page takes about
+    /// `wanted` on an idle machine.
+    pub(crate) fn create(keys: &[String], wanted: Duration) -> Result<Self, Box<dyn std::error::Error>> {
         let directory = std::env::temp_dir().join(format!("flight-group-stampede-{}", std::process::id()));
         std::fs::create_dir_all(&directory)?;
         let mut database = Self { directory, orders: 0, cost: Duration::ZERO };
@@ -59,8 +60,8 @@ impl Database {
         // A debug build's SQLite is several times slower than a release build's: measure, then choose the size.
         database.fill(&mut connection, 10_000, keys.len())?;
         let sample = database.measure(&keys[0])?;
-        let wanted = 10_000.0 * COST.as_secs_f64() / sample.as_secs_f64().max(1e-6);
-        database.fill(&mut connection, (wanted as usize).clamp(10_000, 500_000), keys.len())?;
+        let orders = 10_000.0 * wanted.as_secs_f64() / sample.as_secs_f64().max(1e-6);
+        database.fill(&mut connection, (orders as usize).clamp(10_000, MOST_ORDERS), keys.len())?;
         database.cost = database.measure(&keys[0])?;
         Ok(database)
     }

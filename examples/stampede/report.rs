@@ -11,6 +11,8 @@ pub(crate) fn table(runs: &[Run]) -> String {
     text += &line("collapsed share", runs, |run| format!("{:.1}%", 100.0 * collapsed(run)));
     text += &line("latency p50", runs, |run| duration(quantile(&run.latencies, 0.50)));
     text += &line("latency p99", runs, |run| duration(quantile(&run.latencies, 0.99)));
+    text += &line("latency max", runs, |run| duration(quantile(&run.latencies, 1.0)));
+    text += &line("later than 500 ms", runs, |run| format!("{:.1}%", 100.0 * late(run)));
     text += &line("wall time", runs, |run| duration(run.wall));
     text
 }
@@ -18,6 +20,12 @@ pub(crate) fn table(runs: &[Run]) -> String {
 /// Of the requests that missed the cache, the share that cost no query.
 fn collapsed(run: &Run) -> f64 {
     1.0 - run.counts.queries.len() as f64 / run.counts.misses.max(1) as f64
+}
+
+/// The share of requests that a user noticed.
+fn late(run: &Run) -> f64 {
+    let late = run.latencies.iter().filter(|latency| **latency > Duration::from_millis(500)).count();
+    late as f64 / run.latencies.len().max(1) as f64
 }
 
 fn line(name: &str, runs: &[Run], cell: impl Fn(&Run) -> String) -> String {

@@ -13,9 +13,9 @@ pub(crate) struct Trace {
 }
 
 /// How many keys a generated pattern draws from.
-const KEYS: usize = 50;
+const KEYS: usize = 6;
 /// How steep its popularity is: the k-th key is asked for in proportion to `1 / k^SKEW`.
-const SKEW: f64 = 1.3;
+const SKEW: f64 = 1.0;
 
 impl Trace {
     /// A Zipf-like pattern, the same for the same arguments.

@@ -9,25 +9,33 @@
 //!   in last;
 //! * a timer ("wait until it has been quiet for a second") would delay every change, and a busy writer for ever.
 //!
-//! A `WriteGroup` runs one reload at once, and one more for all notices that came while it ran.
+//! A `WriteGroup` runs one reload at once, and one more for all notices that came while it ran. The watcher's callback
+//! calls `spawn`, which returns at once: a watcher has one thread, and with `write` each notice would wait for a reload
+//! of its own. `write` is for callers that must know, such as an HTTP request.
+//!
+//! The program then measures `spawn` against `write` in the callback, swaps `..data` as Kubernetes does, sends itself a
+//! SIGHUP, and has HTTP requests wait for their reload.
+//!
+//! Where to look: `service.rs` is the code to copy; `triggers.rs` and this file try it out.
 //!
 //! `cargo run --release --example config_reload` checks that on a real file in a temporary directory, and ends with
 //! exit code 1 if it is not so.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's output")]
 
-use arc_swap::ArcSwap;
-use flight_group::WriteGroup;
-use notify::{EventKind, RecursiveMode, Watcher};
-use std::error::Error;
+mod service;
+mod triggers;
+
+use service::{Callback, Config, Problem, Service, problem, watch};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 const HELP: &str = "\
 A watched configuration file: each burst of changes costs at most two reloads, and the last change wins.
+Then the other ways to ask for a reload: `write` in the callback, a swap of `..data`, SIGHUP, an HTTP request.
 
 usage: cargo run --release --example config_reload -- [options]
 
@@ -42,126 +50,14 @@ const BACKENDS: usize = 100;
 /// How long the watcher may take to report before the program gives up.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
-// --- The service: what a real one would have. ---
-
-/// What the service runs with: never half old, half new.
-struct Config {
-    revision: i64,
-    ring: Ring,
-}
-
-/// A consistent-hash ring: points on a circle, each of which belongs to a backend.
-struct Ring {
-    backends: Vec<String>,
-    points: Vec<(u64, u32)>,
-}
-
-/// Any error, cheap to clone for everybody who waits for the reload.
-type Problem = Arc<dyn Error + Send + Sync>;
-
-fn problem<E: Into<Box<dyn Error + Send + Sync>>>(error: E) -> Problem {
-    Arc::from(error.into())
-}
-
-struct Service {
-    path: PathBuf,
-    config: ArcSwap<Config>,
-    reloads: WriteGroup<PathBuf, i64, Problem>,
-    log: Mutex<Log>,
-}
-
-impl Service {
-    fn start(path: PathBuf) -> Result<Self, Problem> {
-        let config = ArcSwap::from_pointee(Config::read(&path)?);
-        Ok(Self { path, config, reloads: WriteGroup::new(), log: Mutex::default() })
-    }
-
-    /// Called by the watcher, on its thread, at every sign that the file has changed. Returns at once.
-    fn file_changed(self: &Arc<Self>) {
-        let service = self.clone();
-        // The receiver is not needed: a reload that fails says so itself. Dropping it cancels nothing.
-        drop(self.reloads.spawn(&self.path, move || service.reload()));
-        let mut log = self.log();
-        log.notices += 1;
-        log.last_notice = Some(Instant::now());
-    }
-
-    /// Never runs twice at the same time, and always once more after the last change: that is the group's doing.
-    fn reload(&self) -> Result<i64, Problem> {
-        let start = Instant::now();
-        let outcome = Config::read(&self.path);
-        let result = outcome.map(|config| {
-            let revision = config.revision;
-            let old = self.config.swap(Arc::new(config));
-            self.log().went_back |= old.revision > revision;
-            revision
-        });
-        let mut log = self.log();
-        log.refused = result.as_ref().err().cloned();
-        log.reloads.push(Reload { took: start.elapsed(), ended: Instant::now() });
-        result
-    }
-
-    fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Config {
-    fn read(path: &Path) -> Result<Self, Problem> {
-        let text = std::fs::read_to_string(path).map_err(problem)?;
-        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| problem(e.to_string().trim_end()))?;
-        let revision = table.get("revision").and_then(toml::Value::as_integer);
-        let points = table.get("points").and_then(toml::Value::as_integer).and_then(|n| u32::try_from(n).ok());
-        let backends = table.get("backends").and_then(toml::Value::as_array);
-        let backends: Option<Vec<String>> =
-            backends.and_then(|all| all.iter().map(|one| one.as_str().map(str::to_owned)).collect());
-        Ok(Self {
-            revision: revision.ok_or_else(|| problem("expected an integer `revision`"))?,
-            ring: Ring::build(
-                backends
-                    .filter(|all| !all.is_empty())
-                    .ok_or_else(|| problem("expected `backends`, a list of names"))?,
-                points.ok_or_else(|| problem("expected `points`, how many each backend has on the ring"))?,
-            ),
-        })
-    }
-}
-
-impl Ring {
-    fn build(backends: Vec<String>, points: u32) -> Self {
-        let mut all = Vec::with_capacity(backends.len() * points as usize);
-        for (number, name) in backends.iter().enumerate() {
-            let seed = hash(name.bytes());
-            all.extend(
-                (0..points)
-                    .map(|point| (hash(point.to_le_bytes().into_iter().chain(seed.to_le_bytes())), number as u32)),
-            );
-        }
-        all.sort_unstable();
-        Self { backends, points: all }
-    }
-
-    /// The backend that serves `key`.
-    fn route(&self, key: &str) -> &str {
-        let after = self.points.partition_point(|&(point, _)| point < hash(key.bytes()));
-        let (_, backend) = self.points.get(after).or(self.points.first()).copied().unwrap_or_default();
-        &self.backends[backend as usize]
-    }
-}
-
-/// FNV-1a, and a stir so that similar names land far apart.
-fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
-    let hash = bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
-    (hash ^ (hash >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93)
-}
-
 // --- The check: somebody who saves too often, and the counting. ---
 
 /// What happened since the burst began.
 #[derive(Default)]
 struct Log {
     notices: usize,
+    /// How long the watcher was kept in its callbacks.
+    callbacks: Duration,
     last_notice: Option<Instant>,
     reloads: Vec<Reload>,
     went_back: bool,
@@ -221,9 +117,10 @@ fn run(bursts: i64, changes: i64) -> Result<(), Problem> {
     let directory = Directory(directory.canonicalize().map_err(problem)?);
     let path = directory.0.join("proxy.toml");
 
-    let points = points_for(&directory.0, changes)?;
+    let sample = Sample::take(&directory.0, changes)?;
+    let points = sample.points((10 * sample.burst).clamp(Duration::from_millis(100), Duration::from_secs(1)));
     save(&path, &file(0, points)).map_err(problem)?;
-    let service = Arc::new(Service::start(path.clone())?);
+    let service = Arc::new(Service::start(path.clone(), Callback::Spawn)?);
     let (watcher, seen) = watch(&service, &directory.0)?;
     println!("watching {}", path.display());
     println!(
@@ -275,7 +172,8 @@ fn run(bursts: i64, changes: i64) -> Result<(), Problem> {
 
     broken_file(&service, &directory.0, &seen, bursts * changes, points)?;
     drop(watcher);
-    Ok(())
+
+    triggers::run(&directory.0, sample.points(triggers::RELOAD))
 }
 
 /// A file that cannot be used is refused, and the old one stays in force until it is mended.
@@ -305,38 +203,6 @@ fn broken_file(
     Ok(())
 }
 
-/// Watches the directory, not the file: a file that is replaced takes its watch away with it.
-fn watch(service: &Arc<Service>, directory: &Path) -> Result<(impl Watcher + use<>, Receiver<()>), Problem> {
-    let (marker, seen) = mpsc::channel();
-    let handler = {
-        let service = service.clone();
-        move |event: notify::Result<notify::Event>| on_event(&service, &marker, event)
-    };
-    let mut watcher = notify::recommended_watcher(handler).map_err(problem)?;
-    watcher.watch(directory, RecursiveMode::NonRecursive).map_err(problem)?;
-    Ok((watcher, seen))
-}
-
-fn on_event(service: &Arc<Service>, marker: &Sender<()>, event: notify::Result<notify::Event>) {
-    let event = match event {
-        Ok(event) => event,
-        Err(error) => {
-            // Something was missed: reloading once too often is the safe side.
-            eprintln!("config_reload: the watcher: {error}");
-            return service.file_changed();
-        }
-    };
-    // A reload reads the file; were that a change, it would be the last thing the program does.
-    let is_change = matches!(event.kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any);
-    if (is_change && event.paths.contains(&service.path)) || event.need_rescan() {
-        service.file_changed();
-    }
-    if matches!(event.kind, EventKind::Create(_)) && event.paths.iter().any(|path| path.ends_with("all-written")) {
-        // Nobody waits any more if the program has failed meanwhile.
-        let _ = marker.send(());
-    }
-}
-
 /// Returns once every change made so far has been reported, and reloaded.
 fn wait_for_reloads(service: &Service, directory: &Path, seen: &Receiver<()>) -> Result<(), Problem> {
     // Reports come in the order of the changes, so that one for a file made now is the last of them.
@@ -349,21 +215,31 @@ fn wait_for_reloads(service: &Service, directory: &Path, seen: &Receiver<()>) ->
     Ok(())
 }
 
-/// How many points each backend is to have for a reload to take a good deal longer than a burst, on this machine and in
-/// this build: the case that matters, and a matter of milliseconds with 100 changes where nothing else goes on.
-fn points_for(directory: &Path, changes: i64) -> Result<u32, Problem> {
-    const SAMPLE: u32 = 1_000;
-    let path = directory.join("rehearsal");
-    let staged = stage_all(&path, 0, changes, SAMPLE)?;
-    let burst = rename_all(&staged, &path)?;
-    let start = Instant::now();
-    Config::read(&path)?;
-    let sample = start.elapsed();
-    std::fs::remove_file(&path).map_err(problem)?;
+/// What a burst, and a reload of a small ring, take on this machine and in this build.
+struct Sample {
+    burst: Duration,
+    reload: Duration,
+}
 
-    let wanted = (10 * burst).clamp(Duration::from_millis(100), Duration::from_secs(1));
-    let points = f64::from(SAMPLE) * wanted.as_secs_f64() / sample.as_secs_f64();
-    Ok((points as u32).clamp(SAMPLE, 50 * SAMPLE))
+impl Sample {
+    const POINTS: u32 = 1_000;
+
+    fn take(directory: &Path, changes: i64) -> Result<Self, Problem> {
+        let path = directory.join("rehearsal");
+        let staged = stage_all(&path, 0, changes, Self::POINTS)?;
+        let burst = rename_all(&staged, &path)?;
+        let start = Instant::now();
+        Config::read(&path)?;
+        let reload = start.elapsed();
+        std::fs::remove_file(&path).map_err(problem)?;
+        Ok(Self { burst, reload })
+    }
+
+    /// How many points each backend is to have for a reload to take about as long as `wanted`.
+    fn points(&self, wanted: Duration) -> u32 {
+        let points = f64::from(Self::POINTS) * wanted.as_secs_f64() / self.reload.as_secs_f64();
+        (points as u32).clamp(100, 50 * Self::POINTS)
+    }
 }
 
 fn stage_all(path: &Path, after: i64, changes: i64, points: u32) -> Result<Vec<PathBuf>, Problem> {
