@@ -119,6 +119,11 @@
 
 pub mod docs;
 
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!(
+    "flight-group needs 64-bit atomics, which this target lacks (`rustc --print cfg` shows no target_has_atomic=\"64\")"
+);
+
 mod batch;
 mod cancel;
 mod engine;

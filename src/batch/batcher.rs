@@ -77,9 +77,10 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 /// `cargo run --release --example batch_queries`, run of 2026-11-25 with other builds beside it (load average 6 to 8). A
 /// sync waits for a free core, too: an earlier run with less load gave 13 in the last line.
 ///
-/// Group commit loses when a call costs less than a thread that sleeps and is woken: here up to 17 µs a statement. Then hardly two keys meet
-/// (1.0 to 1.3 keys a statement), and each caller that queues pays for its wake-up. It loses by more where the calls could
-/// run side by side, as over a connection for each thread: a `Batcher` makes one call at a time. Do not batch such calls.
+/// Group commit loses when a call costs less than a thread that sleeps and is woken: here up to 17 µs a statement. Then
+/// hardly two keys meet (1.0 to 1.3 keys a statement), and each caller that queues pays for its wake-up. It loses by more
+/// where the calls could run side by side, as over a connection for each thread: a `Batcher` makes one call at a time. Do
+/// not batch such calls.
 ///
 /// ```
 /// use flight_group::{Batcher, Error};

@@ -12,6 +12,7 @@
 //! * [Exit and statics](#exit-and-statics)
 //! * [Fork](#fork)
 //! * [More than one process](#more-than-one-process)
+//! * [Targets](#targets)
 //! * [Where it does not pay](#where-it-does-not-pay)
 //!
 //! # It is not a cache
@@ -102,6 +103,11 @@
 //!
 //! Each process collapses only its own calls. With the feature `redis` the module `fleet` does it for many processes. What it
 //! can and cannot promise is on its own page, `docs::fleet`.
+//!
+//! # Targets
+//!
+//! The crate needs threads and 64-bit atomics. On a target without them (32-bit PowerPC and MIPS) it does not compile, and
+//! says so.
 //!
 //! # Where it does not pay
 //!
