@@ -233,10 +233,11 @@ impl<'a, K, V, E, Q: ?Sized> FleetCall<'a, K, V, E, Q> {
     /// [command timeouts](super::FleetBuilder::command_timeout) at most.
     ///
     /// ```no_run
-    /// use flight_group::{CancelToken, fleet::Fleet};
+    /// use flight_group::CancelToken;
+    /// use flight_group::fleet::{Fleet, FleetGroup};
     ///
     /// let fleet = Fleet::connect("redis://127.0.0.1/")?;
-    /// let rates = fleet.group::<u32, u32, String>("rates").build()?;
+    /// let rates: FleetGroup<u32, u32, String> = fleet.group("rates");
     /// let shutdown = CancelToken::new();
     /// let rate = rates.call(&7).cancel(&shutdown).run(|| Ok(42));
     /// if rate.is_err_and(|error| error.is_cancelled()) {
