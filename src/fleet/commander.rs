@@ -231,7 +231,7 @@ impl Commander {
         let Ticket { reply, promise } = ticket;
         // Whose time is up: the caller's, or the server's.
         let (limit, own) = limits.earlier();
-        let Until { cancel, .. } = limits.until;
+        let cancel = limits.until.cancel;
         // Before the lock: a token that is cancelled already wakes at once.
         let _registration = cancel
             .map(|token| token.on_cancel(Arc::new(Waiting { commander: Arc::clone(self), reply: Arc::clone(&reply) })));

@@ -66,7 +66,7 @@ impl Core {
         if demand {
             // Connecting is the commander's thread's: a name server that does not answer holds up nobody else. What
             // is asked here does nothing but come back.
-            let limits = Limits { until: Until { deadline, cancel: None }, ..Limits::default() };
+            let limits = Limits { until: Until::at(deadline), ..Limits::default() };
             let greeting = core.commander.call(Request::new(&RENEW), limits);
             greeting.map_err(|failure| if failure.error.is_timed_out() { late() } else { failure.error })?;
         }

@@ -8,8 +8,9 @@ use super::flight::{Boarded, Finishing, Settings, Shared, board};
 use super::held::Held;
 use super::keys::{Kind, Names};
 use super::local::{self, Grounded, Local};
-use super::until::{Until, Wait};
+use super::until::Until;
 use crate::cancel::CancelToken;
+use crate::engine::options::WaitOptions;
 use crate::error::Error;
 use crate::landing::{Landing, Role};
 use crate::sync::{Arc, Duration, Instant};
@@ -130,7 +131,7 @@ where
 
     /// A call with options: a deadline, a fresh flight, the fence.
     pub fn call<'a, Q: ?Sized>(&'a self, key: &'a Q) -> FleetCall<'a, K, V, E, Q> {
-        FleetCall { group: self, key, fresh: false, wait: Wait::default() }
+        FleetCall { group: self, key, fresh: false, options: WaitOptions::default() }
     }
 
     /// What the local group, which collapses this process's threads, has done; what the fleet did is in
@@ -198,7 +199,7 @@ pub struct FleetCall<'a, K, V, E, Q: ?Sized> {
     group: &'a FleetGroup<K, V, E>,
     key: &'a Q,
     fresh: bool,
-    wait: Wait<'a>,
+    options: WaitOptions<'a>,
 }
 
 impl<'a, K, V, E, Q: ?Sized> FleetCall<'a, K, V, E, Q> {
@@ -214,13 +215,13 @@ impl<'a, K, V, E, Q: ?Sized> FleetCall<'a, K, V, E, Q> {
     /// A server that is silent gets half of this, then the call flies alone. Much less than two round trips is too
     /// short to find out whether there is a flight.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.wait.set_timeout(timeout);
+        self.options.set_timeout(timeout);
         self
     }
 
     /// The moment at which to stop waiting; otherwise as [`timeout`](Self::timeout).
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.wait.set_deadline(deadline);
+        self.options.set_deadline(deadline);
         self
     }
 
@@ -246,7 +247,7 @@ impl<'a, K, V, E, Q: ?Sized> FleetCall<'a, K, V, E, Q> {
     /// # Ok::<(), flight_group::fleet::FleetError>(())
     /// ```
     pub fn cancel(mut self, token: &'a CancelToken) -> Self {
-        self.wait.cancel = Some(token);
+        self.options.cancel = Some(token);
         self
     }
 }
@@ -287,7 +288,7 @@ where
     /// # Ok::<(), flight_group::fleet::FleetError>(())
     /// ```
     pub fn run_with(self, work: impl FnOnce(&FleetFlight) -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
-        let until = self.wait.begin();
+        let until = Until::begin(self.options);
         let mut work = Some(work);
         loop {
             let (mut finishing, mut asked) = (None, false);

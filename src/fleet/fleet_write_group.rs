@@ -7,8 +7,9 @@ use super::lease::{Lease, Wish};
 use super::local::{self, Grounded, Local};
 use super::process::PerProcess;
 use super::turn::{Progress, Running, Turn, Turns};
-use super::until::{Until, Wait};
+use super::until::Until;
 use crate::cancel::CancelToken;
+use crate::engine::options::WaitOptions;
 use crate::engine::panics::{caught, describe};
 use crate::error::Error;
 use crate::landing::{Landing, Role};
@@ -130,7 +131,7 @@ where
 
     /// A call with options: how long to wait.
     pub fn call<'a, Q: ?Sized>(&'a self, key: &'a Q) -> FleetWriteCall<'a, K, V, E, Q> {
-        FleetWriteCall { group: self, key, wait: Wait::default() }
+        FleetWriteCall { group: self, key, options: WaitOptions::default() }
     }
 
     /// What the local group, which collapses this process's writes, has done. A run that other callers of the process
@@ -165,20 +166,20 @@ where
 pub struct FleetWriteCall<'a, K, V, E, Q: ?Sized> {
     group: &'a FleetWriteGroup<K, V, E>,
     key: &'a Q,
-    wait: Wait<'a>,
+    options: WaitOptions<'a>,
 }
 
 impl<'a, K, V, E, Q: ?Sized> FleetWriteCall<'a, K, V, E, Q> {
     /// How long to wait for other runs, for the lease, and for a server that is away. The call's own work is never
     /// interrupted; the lease is released in the background if the time is up by then.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.wait.set_timeout(timeout);
+        self.options.set_timeout(timeout);
         self
     }
 
     /// The moment at which to stop waiting.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.wait.set_deadline(deadline);
+        self.options.set_deadline(deadline);
         self
     }
 
@@ -190,7 +191,7 @@ impl<'a, K, V, E, Q: ?Sized> FleetWriteCall<'a, K, V, E, Q> {
     /// interrupted. A call that reads answers for other threads ends them first: two
     /// [command timeouts](super::FleetBuilder::command_timeout) at most.
     pub fn cancel(mut self, token: &'a CancelToken) -> Self {
-        self.wait.cancel = Some(token);
+        self.options.cancel = Some(token);
         self
     }
 }
@@ -217,7 +218,7 @@ where
         let local = self.group.inner.local.group();
         let mut call = Ongoing {
             work: Some(work),
-            until: self.wait.begin(),
+            until: Until::begin(self.options),
             asked: false,
             detached: false,
             lent: false,

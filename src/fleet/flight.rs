@@ -274,12 +274,11 @@ pub(crate) struct Settled {
 }
 
 impl Finishing {
-    /// Sees the landing through, until `deadline` at most. No token ends it: it belongs to the call's own work.
+    /// Sees the landing through, until `deadline` at most.
     pub(crate) fn settle(mut self, deadline: Option<Instant>) -> Settled {
         let Some(ticket) = self.ticket.take() else { return Settled { stale: false, shared: false } };
         let over = || self.held.deadline().has_passed();
-        let until = Until { deadline, cancel: None };
-        let limits = Limits { until, server: self.core.commander.three_timeouts(), rides: false };
+        let limits = Limits { until: Until::at(deadline), server: self.core.commander.three_timeouts(), rides: false };
         let (stale, shared) = match self.core.commander.wait(ticket, limits) {
             Ok(answer) => match self.kind {
                 Finish::Finished => match parse_finished(&answer.value) {

@@ -138,8 +138,7 @@ impl Keeper {
         }
         let sent = Moment::now();
         let deadline = after(first_end.remaining());
-        let limits =
-            Limits { until: Until { deadline, cancel: None }, server: commander.three_timeouts(), rides: false };
+        let limits = Limits { until: Until::at(deadline), server: commander.three_timeouts(), rides: false };
         let answer = commander.call(request, limits);
         let verdicts = match answer.map(|answer| answer.value) {
             Ok(Value::Array(verdicts)) if verdicts.len() == asked.len() => Some(verdicts),

@@ -116,18 +116,18 @@ impl LeaseBuilder {
     ///
     /// As [`acquire`](Self::acquire).
     pub fn try_acquire(self) -> Result<Option<Lease>, FleetError> {
-        check("ttl", self.ttl, TTL)?;
-        self.cancel.as_ref().map_or(Ok(()), CancelToken::check).map_err(FleetError::Cancelled)?;
-        let names = Names::new(&self.fleet.config().prefix, Kind::Lease, "", &self.name);
-        Wish { core: self.fleet.core()?, names, ttl: self.ttl, renew: self.renew }.try_once()
+        self.wish()?.try_once()
     }
 
     fn enqueue(self, deadline: Option<Instant>) -> Result<Lease, FleetError> {
+        self.wish()?.enqueue(Until { deadline, cancel: self.cancel.as_ref() })
+    }
+
+    fn wish(&self) -> Result<Wish<'_>, FleetError> {
         check("ttl", self.ttl, TTL)?;
-        let names = Names::new(&self.fleet.config().prefix, Kind::Lease, "", &self.name);
         self.cancel.as_ref().map_or(Ok(()), CancelToken::check).map_err(FleetError::Cancelled)?;
-        let until = Until { deadline, cancel: self.cancel.as_ref() };
-        Wish { core: self.fleet.core()?, names, ttl: self.ttl, renew: self.renew }.enqueue(until)
+        let names = Names::new(&self.fleet.config().prefix, Kind::Lease, "", &self.name);
+        Ok(Wish { core: self.fleet.core()?, names, ttl: self.ttl, renew: self.renew })
     }
 }
 
@@ -350,11 +350,8 @@ impl Lease {
         let request = release(&self.names, &self.held.token);
         let ticket = self.core.commander.promise(request, self.held.deadline());
         let server = self.core.commander.three_timeouts();
-        match self
-            .core
-            .commander
-            .wait(ticket, Limits { until: Until { deadline: self.release_by, cancel: None }, server, rides: false })
-        {
+        let limits = Limits { until: Until::at(self.release_by), server, rides: false };
+        match self.core.commander.wait(ticket, limits) {
             Ok(answer) => match parse_flag(&answer.value)? {
                 true => Ok(()),
                 // Sent twice, and the first may have done it: nobody can say that it was lost.

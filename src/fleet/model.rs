@@ -120,11 +120,11 @@ fn commander(server: &Arc<Server>, patience: Duration) -> (Arc<Commander>, threa
 }
 
 fn by(commander: &Commander, deadline: Option<Instant>) -> Limits<'static> {
-    Limits { until: Until { deadline, cancel: None }, server: commander.three_timeouts(), rides: false }
+    Limits { until: Until::at(deadline), server: commander.three_timeouts(), rides: false }
 }
 
 /// As a lease that is waited for, however long it takes.
-const RIDES: Limits<'static> = Limits { until: Until { deadline: None, cancel: None }, server: None, rides: true };
+const RIDES: Limits<'static> = Limits { until: Until::at(None), server: None, rides: true };
 
 /// No wait of this commander ends by itself.
 const FOR_EVER: Duration = Duration::MAX;

@@ -2,43 +2,8 @@
 
 use super::FleetError;
 use crate::cancel::CancelToken;
-use crate::sync::{Duration, Instant, after};
-
-/// How long a call waits, as its options say it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Wait<'c> {
-    time: Time,
-    pub(crate) cancel: Option<&'c CancelToken>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-enum Time {
-    #[default]
-    ForEver,
-    /// Counted from the moment the call begins to wait.
-    For(Duration),
-    Until(Instant),
-}
-
-impl<'c> Wait<'c> {
-    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
-        self.time = Time::For(timeout);
-    }
-
-    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
-        self.time = Time::Until(deadline);
-    }
-
-    /// The same, if the wait begins now.
-    pub(crate) fn begin(self) -> Until<'c> {
-        let deadline = match self.time {
-            Time::ForEver => None,
-            Time::For(timeout) => after(timeout),
-            Time::Until(deadline) => Some(deadline),
-        };
-        Until { deadline, cancel: self.cancel }
-    }
-}
+use crate::engine::options::WaitOptions;
+use crate::sync::Instant;
 
 /// A wait that has begun: what ends it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,7 +12,18 @@ pub(crate) struct Until<'c> {
     pub(crate) cancel: Option<&'c CancelToken>,
 }
 
-impl Until<'_> {
+impl<'c> Until<'c> {
+    /// What a call's options say, if its wait begins now.
+    pub(crate) fn begin(mut options: WaitOptions<'c>) -> Self {
+        let deadline = if options.start() { Some(Instant::now()) } else { options.deadline() };
+        Self { deadline, cancel: options.cancel }
+    }
+
+    /// No token ends this wait: it belongs to no call, or to what a call does with its own work.
+    pub(crate) const fn at(deadline: Option<Instant>) -> Self {
+        Self { deadline, cancel: None }
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.cancel.is_some_and(CancelToken::is_cancelled)
             || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
