@@ -1,37 +1,17 @@
 //! A source that counts and can be held, a key that can be held, and patience.
 
+#[path = "../common/patience.rs"]
+mod patience;
+
+pub(crate) use patience::{until, within};
+
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::{spawn, yield_now};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Fails if the body has not ended in time, instead of hanging.
-pub(crate) fn within(body: impl FnOnce() + Send + 'static) {
-    let (done, ended) = channel();
-    let thread = spawn(move || {
-        body();
-        let _ = done.send(());
-    });
-    match ended.recv_timeout(PATIENCE) {
-        Ok(()) | Err(RecvTimeoutError::Disconnected) => {
-            thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
-        }
-        Err(RecvTimeoutError::Timeout) => panic!("hangs: not done after {PATIENCE:?}"),
-    }
-}
-
-pub(crate) fn until(mut so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !so() {
-        assert!(began.elapsed() < PATIENCE, "the condition never came true");
-        yield_now();
-    }
-}
 
 /// Passed by nobody while it is shut.
 #[derive(Default)]

@@ -1,11 +1,16 @@
 //! Pools, signals, and patience: what hangs fails.
 
+#[path = "../common/patience.rs"]
+mod patience;
+
+pub(crate) use patience::{until, within};
+
 use flight_group::Group;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::{spawn, yield_now};
-use std::time::{Duration, Instant};
+use std::thread::spawn;
+use std::time::Duration;
 
 /// How long anything may take that is expected to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,29 +52,6 @@ pub(crate) fn ask_thread<T: Send + 'static>(task: impl FnOnce() -> T + Send + 's
 
 pub(crate) fn answer<T>(receiver: &Receiver<T>) -> T {
     receiver.recv_timeout(PATIENCE).expect("an answer in time")
-}
-
-/// Fails if the body has not ended in time, instead of hanging.
-pub(crate) fn within(body: impl FnOnce() + Send + 'static) {
-    let (done, ended) = channel();
-    let thread = spawn(move || {
-        body();
-        let _ = done.send(());
-    });
-    match ended.recv_timeout(PATIENCE) {
-        Ok(()) | Err(RecvTimeoutError::Disconnected) => {
-            thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
-        }
-        Err(RecvTimeoutError::Timeout) => panic!("hangs: not done after {PATIENCE:?}"),
-    }
-}
-
-pub(crate) fn until(mut so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !so() {
-        assert!(began.elapsed() < PATIENCE, "the condition never came true");
-        yield_now();
-    }
 }
 
 /// Set once. A worker that waits for it sleeps, and runs no other task meanwhile.

@@ -5,7 +5,7 @@ use flight_group::Error;
 use rayon::prelude::*;
 use rayon::{Yield, current_thread_index, join, scope, yield_now};
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 
 /// The circle that a call on this thread was refused for has so many hops.
 fn hops(outcome: Result<u64, Error<std::convert::Infallible>>) -> usize {
@@ -47,6 +47,19 @@ fn a_follower_blocks_its_worker_and_the_other_worker_goes_on() {
     });
 }
 
+/// The leader is in its closure until `go`, and its sum is that of all numbers below 1,000.
+fn three_follow_and_get_the_sum(group: &Arc<Rows>, go: &Signal, leader: &Receiver<u64>) {
+    until(|| group.flights().len() == 1);
+    let followers = [(); 3].map(|()| {
+        let group = group.clone();
+        ask_thread(move || group.work(&ROW, || unreachable!()))
+    });
+    until(|| group.followers(&ROW) == 3);
+    go.set();
+    assert_eq!(answer(leader), 499_500);
+    assert!(followers.iter().all(|follower| answer(follower) == 499_500));
+}
+
 /// The leader is a worker, the followers are threads.
 #[test]
 fn a_leader_may_join() {
@@ -63,15 +76,7 @@ fn a_leader_may_join() {
             let (group, go) = (group.clone(), go.clone());
             move || sum(group, go)
         });
-        until(|| group.flights().len() == 1);
-        let followers = [(); 3].map(|()| {
-            let group = group.clone();
-            ask_thread(move || group.work(&ROW, || unreachable!()))
-        });
-        until(|| group.followers(&ROW) == 3);
-        go.set();
-        assert_eq!(answer(&leader), 499_500);
-        assert!(followers.iter().all(|follower| answer(follower) == 499_500));
+        three_follow_and_get_the_sum(&group, &go, &leader);
     });
 }
 
@@ -90,15 +95,7 @@ fn a_leader_may_use_par_iter() {
                 group.work(&ROW, work)
             }
         });
-        until(|| group.flights().len() == 1);
-        let followers = [(); 3].map(|()| {
-            let group = group.clone();
-            ask_thread(move || group.work(&ROW, || unreachable!()))
-        });
-        until(|| group.followers(&ROW) == 3);
-        go.set();
-        assert_eq!(answer(&leader), 499_500);
-        assert!(followers.iter().all(|follower| answer(follower) == 499_500));
+        three_follow_and_get_the_sum(&group, &go, &leader);
     });
 }
 
