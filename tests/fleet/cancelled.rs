@@ -8,6 +8,7 @@ use redis::Commands;
 use rustix::process::Signal;
 use std::fmt::Debug;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 type Reads = FleetGroup<u32, String, String>;
@@ -28,6 +29,22 @@ fn gate() -> ((Sender<()>, Receiver<()>), impl FnOnce() + Send) {
         gone.recv_timeout(LONG).unwrap();
     };
     ((go, has_entered), stay)
+}
+
+/// A read of key 1 that is in its closure, and returns "old" once it may land.
+fn hold<'s>(
+    s: &'s Scope<'s, '_>,
+    group: &'s Reads,
+) -> (Sender<()>, ScopedJoinHandle<'s, Result<String, Error<String>>>) {
+    let ((land, entered), stay) = gate();
+    let leader = s.spawn(|| {
+        group.try_work(&1, || {
+            stay();
+            Ok("old".into())
+        })
+    });
+    entered.recv_timeout(LONG).unwrap();
+    (land, leader)
 }
 
 #[track_caller]
@@ -73,15 +90,8 @@ fn a_cancelled_read_leaves_another_processs_flight_and_takes_nobody_along() {
             let (one, other) = (fleet(&server), fleet(&server));
             let (first, second): (Reads, Reads) = (one.group("g"), other.group("g"));
             let token = CancelToken::new();
-            let ((land, entered), stay) = gate();
             std::thread::scope(|s| {
-                let leader = s.spawn(|| {
-                    first.try_work(&1, || {
-                        stay();
-                        Ok("old".into())
-                    })
-                });
-                entered.recv_timeout(LONG).unwrap();
+                let (land, leader) = hold(s, &first);
                 let cancelled = s.spawn(|| {
                     let call = second.call(&1).cancel(&token);
                     let call = if fresh { call.fresh() } else { call };
@@ -116,24 +126,20 @@ fn a_plain_call_that_leads_for_a_fresh_one_follows_no_older_flight() {
             let (one, other) = (fleet(&server), fleet(&server));
             let (first, second): (Reads, Reads) = (one.group("g"), other.group("g"));
             let token = CancelToken::new();
-            let ((land, entered), stay) = gate();
+            let (leaves, has_left) = mpsc::channel();
             std::thread::scope(|s| {
-                let old = s.spawn(|| {
-                    first.try_work(&1, || {
-                        stay();
-                        Ok("old".into())
-                    })
-                });
-                entered.recv_timeout(LONG).unwrap();
+                let (land, old) = hold(s, &first);
                 let plain = s.spawn(|| {
                     assert_shut_down(second.call(&1).fresh().cancel(&token).run(|| unreachable!("it is not awaited")));
+                    leaves.send(()).unwrap();
                     second.try_work(&1, || Ok("new".into()))
                 });
                 until("the first waits for the other process", || other.waiting() == 1);
                 let fresh = s.spawn(|| second.call(&1).fresh().run(|| Ok("new".into())));
                 until("the fresh one is queued", || second.followers(&1) == 1);
                 token.cancel("shut down");
-                until("one of them asks", || plain.is_finished() || second.followers(&1) == 1 && other.waiting() == 1);
+                has_left.recv_timeout(LONG).unwrap();
+                until("one of the others asks", || other.waiting() == 1);
                 land.send(()).unwrap();
                 assert_eq!(old.join().unwrap().unwrap(), "old");
                 assert_eq!(fresh.join().unwrap().unwrap().value, "new");

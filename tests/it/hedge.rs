@@ -1,6 +1,6 @@
 //! `Hedge` and `hedge::first`: the first good reply, at once, whatever the losers do.
 
-use crate::support::{panic_of, until, until_waiting, within};
+use crate::support::{no_hope, panic_of, until, until_waiting, within};
 use flight_group::hedge::{self, Attempt, HedgeStats, InvalidHedge, Job, Threads};
 use flight_group::{CancelToken, Error, Group, Hedge, HedgeError, Kind};
 use proptest::prelude::*;
@@ -753,20 +753,8 @@ fn p7_an_attempt_that_closes_the_circle_is_told() {
 fn p7_the_call_is_told_when_its_last_hope_fails() {
     within(|| {
         let group: Group<u8, u8> = Group::new();
-        let again = group.clone();
         let value = group.work(&1, || {
-            let outcome = Hedge::new().max(2).delay(SOON).run(move |attempt| {
-                if attempt.index() == 0 {
-                    return again.try_work(&1, || unreachable!("it is in the air")).map_err(|error| error.to_string());
-                }
-                until_waiting(&again, &1, 1);
-                // Refused only once the call waits, too.
-                until(|| match again.call(&1).timeout(SOON).run(|| unreachable!("it is in the air")) {
-                    Err(Error::TimedOut(_)) => false,
-                    other => other.unwrap_err().is_deadlock(),
-                });
-                Err("the other replica is down".to_owned())
-            });
+            let outcome = Hedge::new().max(2).delay(SOON).run(no_hope(&group));
             let Err(HedgeError::Deadlock(circle)) = outcome else { panic!("expected a deadlock, got {outcome:?}") };
             assert_eq!(circle.hops().len(), 2);
             7

@@ -4,6 +4,7 @@
 //! watchdog ([`within`]), and closures stay in the air exactly as long as the test says
 //! ([`hold`], and [`Held`] where more is to happen in them).
 
+use flight_group::hedge::Attempt;
 use flight_group::{Error, Group, Landing, WriteGroup};
 use std::any::Any;
 use std::cell::RefCell;
@@ -416,5 +417,23 @@ impl Place {
     #[track_caller]
     pub(crate) fn here() -> Self {
         Self::of(Location::caller())
+    }
+}
+
+/// For a hedge of two attempts inside a flight of key 1. The first waits for that flight. The second fails once the call
+/// waits, too: nothing is left to wait for, and the call closes the circle.
+pub(crate) fn no_hope(group: &Group<u8, u8>) -> impl Fn(Attempt) -> Result<u8, String> + Send + Sync + 'static {
+    let again = group.clone();
+    move |attempt| {
+        if attempt.index() == 0 {
+            return again.try_work(&1, || unreachable!("it is in the air")).map_err(|error| error.to_string());
+        }
+        until_waiting(&again, &1, 1);
+        // Refused only once the call waits, too.
+        until(|| match again.call(&1).timeout(SOON).run(|| unreachable!("it is in the air")) {
+            Err(Error::TimedOut(_)) => false,
+            other => other.unwrap_err().is_deadlock(),
+        });
+        Err("the other replica is down".to_owned())
     }
 }

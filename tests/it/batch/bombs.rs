@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};
 use std::thread;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,22 +23,17 @@ enum Use {
 struct Fuse {
     on: Use,
     left: AtomicIsize,
-    /// Uses so far, to know that a fuse of this kind can go off at all.
-    used: AtomicUsize,
 }
 
 impl Fuse {
     fn new(on: Use, nth: isize) -> Arc<Self> {
-        Arc::new(Self { on, left: AtomicIsize::new(nth), used: AtomicUsize::new(0) })
+        Arc::new(Self { on, left: AtomicIsize::new(nth) })
     }
 
     fn used(&self, kind: Use) {
         // A second panic while the first unwinds aborts the process, here as everywhere.
-        if kind == self.on && !thread::panicking() {
-            self.used.fetch_add(1, SeqCst);
-            if self.left.fetch_sub(1, SeqCst) == 1 {
-                panic!("bomb: {kind:?}");
-            }
+        if kind == self.on && !thread::panicking() && self.left.fetch_sub(1, SeqCst) == 1 {
+            panic!("bomb: {kind:?}");
         }
     }
 
@@ -107,11 +102,11 @@ const THREADS: u32 = 4;
 
 /// A batcher with a bomb somewhere. Key 7 fails its batch.
 #[allow(clippy::mutable_key_type, reason = "the fuse in a key takes no part in its hash")]
-fn subject(place: Where, on: Use, nth: isize, max_batch: usize) -> (Arc<Fuse>, Batcher<Bomb, Bomb, Bomb>) {
+fn subject(place: Where, on: Use, nth: isize, max_batch: usize) -> (Arc<Fuse>, Subject) {
     let fuse = Fuse::new(on, nth);
     let at = |wanted: bool| wanted.then(|| Arc::clone(&fuse));
     let (in_value, in_error) = (at(matches!(place, Where::Value)), at(matches!(place, Where::Error)));
-    let batcher: Batcher<Bomb, Bomb, Bomb> = Batcher::builder().max_batch(max_batch).build(move |keys: &[Bomb]| {
+    let batcher: Subject = Batcher::builder().max_batch(max_batch).build(move |keys: &[Bomb]| {
         thread::yield_now();
         if keys.iter().any(|key| key.id == 7) {
             return Err(Bomb { id: 7, fuse: in_error.clone() });
@@ -135,83 +130,74 @@ fn assert_answer(id: u32, got: &Result<Bomb, Error<Bomb>>) {
     }
 }
 
-/// Some threads, some keys in common, a bomb somewhere. Returns how often the fuse's trait was used, and whether it
-/// went off.
-#[allow(clippy::mutable_key_type, reason = "the fuse in a key takes no part in its hash")]
-fn play(place: Where, on: Use, nth: isize, max_batch: usize) -> (usize, bool) {
-    let (fuse, batcher) = subject(place, on, nth, max_batch);
-    let in_key = matches!(place, Where::Key).then(|| fuse.clone());
-    let barrier = Barrier::new(THREADS as usize);
-    thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let (batcher, barrier, in_key) = (&batcher, &barrier, in_key.clone());
-            scope.spawn(move || {
-                for id in [1, 2 + thread % 2, 7, 1] {
-                    barrier.wait();
-                    let key = Bomb { id, fuse: in_key.clone() };
-                    match catch_unwind(AssertUnwindSafe(|| batcher.load(&key))) {
-                        Ok(got) => {
-                            assert_answer(id, &got);
-                            drop(catch_unwind(AssertUnwindSafe(|| drop(got))));
-                        }
-                        Err(payload) => assert!(payload.downcast_ref::<String>().unwrap().starts_with("bomb: ")),
-                    }
-                    drop(catch_unwind(AssertUnwindSafe(|| drop(key))));
-                }
-            });
-        }
-    });
-    let gone_off = fuse.gone_off();
-    fuse.left.store(isize::MAX, SeqCst);
-    assert_eq!((batcher.waiting(), batcher.queued()), (0, 0), "{on:?} {nth}");
-    assert_eq!(batcher.load(&Bomb { id: 5, fuse: None }).unwrap().id, 50, "{on:?} {nth}");
-    (fuse.used.load(SeqCst), gone_off)
-}
+type Subject = Batcher<Bomb, Bomb, Bomb>;
 
-/// The same with `load_many`: each thread asks for several keys at once, some of them in common, some twice. Every key that
-/// was asked for has an answer, and the right one.
+/// What one of the threads does: its number, and its key with an id.
+type Attack = fn(&Subject, &Barrier, u32, &dyn Fn(u32) -> Bomb);
+
+/// Some threads, some keys in common, a bomb somewhere. Returns whether it went off.
 #[allow(clippy::mutable_key_type, reason = "the fuse in a key takes no part in its hash")]
-fn play_many(place: Where, on: Use, nth: isize, max_batch: usize) -> (usize, bool) {
+fn play(attack: Attack, place: Where, on: Use, nth: isize, max_batch: usize) -> bool {
     let (fuse, batcher) = subject(place, on, nth, max_batch);
     let in_key = matches!(place, Where::Key).then(|| fuse.clone());
     let barrier = Barrier::new(THREADS as usize);
     thread::scope(|scope| {
         for thread in 0..THREADS {
             let (batcher, barrier, in_key) = (&batcher, &barrier, in_key.clone());
-            scope.spawn(move || {
-                for ids in [vec![1, 2 + thread % 2, 1, 4], vec![3, 7, 1], vec![thread % 2, 2, 3]] {
-                    barrier.wait();
-                    let keys: Vec<Bomb> = ids.iter().map(|&id| Bomb { id, fuse: in_key.clone() }).collect();
-                    match catch_unwind(AssertUnwindSafe(|| batcher.load_many(&keys))) {
-                        Ok(found) => {
-                            let got: HashSet<u32> = found.keys().map(|key| key.id).collect();
-                            assert_eq!(got, ids.iter().copied().collect(), "one answer for each distinct key");
-                            for (key, part) in &found {
-                                assert_answer(key.id, part);
-                            }
-                            // One by one: a map that unwinds while it is dropped leaks the rest, which is std's.
-                            for entry in found {
-                                drop(catch_unwind(AssertUnwindSafe(|| drop(entry))));
-                            }
-                        }
-                        Err(payload) => assert!(payload.downcast_ref::<String>().unwrap().starts_with("bomb: ")),
-                    }
-                    for key in keys {
-                        drop(catch_unwind(AssertUnwindSafe(|| drop(key))));
-                    }
-                }
-            });
+            scope.spawn(move || attack(batcher, barrier, thread, &|id| Bomb { id, fuse: in_key.clone() }));
         }
     });
     let gone_off = fuse.gone_off();
     fuse.left.store(isize::MAX, SeqCst);
     assert_eq!((batcher.waiting(), batcher.queued(), batcher.flights().len()), (0, 0, 0), "{on:?} {nth}");
+    assert_eq!(batcher.load(&Bomb { id: 5, fuse: None }).unwrap().id, 50, "{on:?} {nth}");
     let after = batcher.load_many(&[Bomb { id: 5, fuse: None }, Bomb { id: 6, fuse: None }]);
     assert!(
         after.len() == 2 && after.iter().all(|(key, part)| part.as_ref().unwrap().id == key.id * 10),
         "{on:?} {nth}"
     );
-    (fuse.used.load(SeqCst), gone_off)
+    gone_off
+}
+
+fn one_by_one(batcher: &Subject, barrier: &Barrier, thread: u32, key: &dyn Fn(u32) -> Bomb) {
+    for id in [1, 2 + thread % 2, 7, 1] {
+        barrier.wait();
+        let key = key(id);
+        match catch_unwind(AssertUnwindSafe(|| batcher.load(&key))) {
+            Ok(got) => {
+                assert_answer(id, &got);
+                drop(catch_unwind(AssertUnwindSafe(|| drop(got))));
+            }
+            Err(payload) => assert!(payload.downcast_ref::<String>().unwrap().starts_with("bomb: ")),
+        }
+        drop(catch_unwind(AssertUnwindSafe(|| drop(key))));
+    }
+}
+
+/// Several keys at once, some of them in common, some twice. Every key that was asked for has an answer, and the right one.
+#[allow(clippy::mutable_key_type, reason = "the fuse in a key takes no part in its hash")]
+fn many_at_once(batcher: &Subject, barrier: &Barrier, thread: u32, key: &dyn Fn(u32) -> Bomb) {
+    for ids in [vec![1, 2 + thread % 2, 1, 4], vec![3, 7, 1], vec![thread % 2, 2, 3]] {
+        barrier.wait();
+        let keys: Vec<Bomb> = ids.iter().map(|&id| key(id)).collect();
+        match catch_unwind(AssertUnwindSafe(|| batcher.load_many(&keys))) {
+            Ok(found) => {
+                let got: HashSet<u32> = found.keys().map(|key| key.id).collect();
+                assert_eq!(got, ids.iter().copied().collect(), "one answer for each distinct key");
+                for (key, part) in &found {
+                    assert_answer(key.id, part);
+                }
+                // One by one: a map that unwinds while it is dropped leaks the rest, which is std's.
+                for entry in found {
+                    drop(catch_unwind(AssertUnwindSafe(|| drop(entry))));
+                }
+            }
+            Err(payload) => assert!(payload.downcast_ref::<String>().unwrap().starts_with("bomb: ")),
+        }
+        for key in keys {
+            drop(catch_unwind(AssertUnwindSafe(|| drop(key))));
+        }
+    }
 }
 
 fn every_use_of_many(place: Where, on: Use) {
@@ -220,7 +206,7 @@ fn every_use_of_many(place: Where, on: Use) {
     let mut went_off = 0;
     for &max_batch in batches {
         for nth in (1..).step_by(2).take(20) {
-            went_off += usize::from(play_many(place, on, nth, max_batch).1);
+            went_off += usize::from(play(many_at_once, place, on, nth, max_batch));
         }
     }
     assert!(went_off > 0, "{on:?} is never used, so nothing was tested");
@@ -250,7 +236,7 @@ fn every_use(place: Where, on: Use) {
     for max_batch in [1, 2, usize::MAX] {
         let mut went_off = 0;
         for nth in (1..).step_by(if on == Use::Drop { 2 } else { 1 }).take(24) {
-            went_off += usize::from(play(place, on, nth, max_batch).1);
+            went_off += usize::from(play(one_by_one, place, on, nth, max_batch));
         }
         assert!(went_off > 0, "{on:?} is never used, so nothing was tested");
     }
@@ -271,7 +257,7 @@ fn values_that_go_off() {
         // A batch of one moves its value, so a clone takes company, which may not come with `max_batch` of 1.
         let mut went_off = 0;
         for nth in 1..=24 {
-            went_off += usize::from(play(Where::Value, Use::Clone, nth, usize::MAX).1);
+            went_off += usize::from(play(one_by_one, Where::Value, Use::Clone, nth, usize::MAX));
         }
         assert!(went_off > 0);
         every_use(Where::Value, Use::Drop);
@@ -283,7 +269,7 @@ fn errors_that_go_off() {
     within(|| {
         let mut went_off = 0;
         for nth in 1..=24 {
-            went_off += usize::from(play(Where::Error, Use::Clone, nth, usize::MAX).1);
+            went_off += usize::from(play(one_by_one, Where::Error, Use::Clone, nth, usize::MAX));
         }
         assert!(went_off > 0);
         every_use(Where::Error, Use::Drop);

@@ -1,7 +1,7 @@
 //! Feature `tracing`: a span for every flight and every wait, each closed whatever happens.
 
 use super::trace;
-use crate::support::{SOON, keep_quiet_about, until, until_waiting, within};
+use crate::support::{SOON, keep_quiet_about, no_hope, until, within};
 use flight_group::{CancelToken, Error, Group, Hedge, Job, Role, WriteGroup};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -388,21 +388,9 @@ fn a_hedge_that_is_cancelled_or_deadlocked_says_so_in_its_span() {
         assert_eq!(seen.messages(), [(Level::DEBUG, "cancelled"), (Level::WARN, "landed")]);
         assert!(seen.events.iter().all(|event| event.inside == Some(seen.spans[0].at)));
 
-        // Attempt 0 waits for the caller's flight. Attempt 1 fails once the call waits, too: the call closes the circle.
         let group: Group<u8, u8> = Group::new();
         group.work(&1, || {
-            let again = group.clone();
-            let outcome = hedge.clone().max(2).delay(SOON).run(move |attempt| {
-                if attempt.index() == 0 {
-                    return again.try_work(&1, || unreachable!("it is in the air")).map_err(|error| error.to_string());
-                }
-                until_waiting(&again, &1, 1);
-                until(|| match again.call(&1).timeout(SOON).run(|| unreachable!("it is in the air")) {
-                    Err(Error::TimedOut(_)) => false,
-                    other => other.unwrap_err().is_deadlock(),
-                });
-                Err("the other replica is down".to_owned())
-            });
+            let outcome = hedge.clone().max(2).delay(SOON).run(no_hope(&group));
             assert!(outcome.unwrap_err().is_deadlock());
             1
         });
