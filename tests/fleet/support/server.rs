@@ -123,15 +123,17 @@ pub(crate) fn binary() -> String {
 }
 
 /// A port that is free, and stays free while its server is away: outside the range from which the system gives ports to
-/// whoever asks for any.
+/// whoever asks for any. So is the port 10,000 above it, where a node of a cluster talks to the others: a node that does
+/// not get it ends, after it has begun to listen.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Other test processes count from elsewhere.
     let start = std::process::id().wrapping_mul(61);
     loop {
-        let port = 10_000 + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let port = 10_000 + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
         let port = u16::try_from(port).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if is_free(port) && is_free(port + 10_000) {
             return port;
         }
     }
