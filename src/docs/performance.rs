@@ -59,8 +59,8 @@
 //!
 //! | what | cost | held by |
 //! | --- | ---: | --- |
-//! | instructions of a lone `try_work`: `u64` key with foldhash | 139 | `.ci/instructions` |
-//! | instructions of a lone `try_work`: `String` key by `&str` | 352 | `.ci/instructions` |
+//! | instructions of a lone `try_work`: `u64` key with foldhash | 135 | `.ci/instructions` |
+//! | instructions of a lone `try_work`: `String` key by `&str` | 341 | `.ci/instructions` |
 //! | allocations of a lone call: `u64` key, `&str` key | 0, 1 | `tests/costs.rs` |
 //! | allocations of a flight's first follower | 2 | `tests/costs.rs` |
 //! | allocations of each further follower | 0 | `tests/costs.rs` |

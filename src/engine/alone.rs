@@ -25,7 +25,7 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
             return Err(state);
         }
         let key = key.own(); // may panic: nothing has been changed yet
-        let number = state.counts.next_number(self.shards, hash);
+        let number = state.counts.next_number(self.shards);
         state.counts.led += 1;
         state.table.push(Slot::new(hash, key, number, runner(), started));
         Ok(number)

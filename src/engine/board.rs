@@ -141,7 +141,7 @@ impl<K, V, E, S: BuildHasher, L: Load> Engine<K, V, E, S, L> {
             Some(slot) => slot,
             None => {
                 let key = key.own(); // may panic: nothing has been changed yet
-                table.insert(Slot::grounded(hash, key, counts.next_number(self.shards, hash)))
+                table.insert(Slot::grounded(hash, key, counts.next_number(self.shards)))
             }
         };
         let boarded = match caller.which {
@@ -205,7 +205,7 @@ impl<K, V, E, S: BuildHasher, L: Load> Engine<K, V, E, S, L> {
             slot.ground();
             return match slot.next {
                 None => {
-                    let number = counts.next_number(self.shards, slot.hash);
+                    let number = counts.next_number(self.shards);
                     self.begin(slot, number, counts, caller)
                 }
                 Some(_) => self.take_lead(slot, counts, caller).expect("it is due, and the call can lead it"),
@@ -335,7 +335,7 @@ impl<K, V, E, S: BuildHasher, L: Load> Engine<K, V, E, S, L> {
         let mut load = L::default();
         match caller.brings.as_deref_mut().map_or(Joined::In(0), |brings| brings.join(&mut load)) {
             Joined::In(ticket) => {
-                let number = counts.next_number(self.shards, slot.hash);
+                let number = counts.next_number(self.shards);
                 let ender = match &last {
                     Some(last) => Ender::Behind(last.node.clone()),
                     None => Ender::Thread(slot.leader),

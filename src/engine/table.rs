@@ -209,21 +209,24 @@ pub(crate) struct ShardState<K, V, E, L: Load = ()> {
 }
 
 /// Counted here because the lock is held anyway. What is rarer is counted beside the table (`stats.rs`).
-#[derive(Default)]
 pub(crate) struct Counts {
-    /// Flight numbers given so far.
-    numbers: u64,
+    /// The last flight number given; at first the shard's own.
+    number: u64,
     pub(crate) led: u64,
     /// Calls that boarded another caller's flight.
     pub(crate) joined: u64,
 }
 
 impl Counts {
-    /// A number that no other flight of the group has: the shard's count, followed by the shard's own number.
+    fn of_shard(number: usize) -> Self {
+        Self { number: number as u64, led: 0, joined: 0 }
+    }
+
+    /// A number that no other flight of the group has: divided by the number of shards it leaves the shard's own.
     #[inline]
-    pub(crate) fn next_number(&mut self, shards: Shards, hash: u64) -> u64 {
-        self.numbers += 1;
-        (self.numbers << shards.bits) | shards.of(hash) as u64
+    pub(crate) fn next_number(&mut self, shards: Shards) -> u64 {
+        self.number += shards.count as u64;
+        self.number
     }
 
     /// A queued call has become a leader.
@@ -241,9 +244,9 @@ impl<K, V, E, L: Load> ShardState<K, V, E, L> {
 }
 
 impl<K, V, E, L: Load> Shard<K, V, E, L> {
-    fn new() -> Self {
+    fn new(number: usize) -> Self {
         let table = Table { few: Vec::new(), many: None };
-        Self(Mutex::new(ShardState { table, counts: Counts::default() }))
+        Self(Mutex::new(ShardState { table, counts: Counts::of_shard(number) }))
     }
 
     #[inline]
@@ -260,13 +263,17 @@ impl<K, V, E, L: Load> Shard<K, V, E, L> {
 /// How many shards there are, and which one a hash belongs to.
 #[derive(Clone, Copy)]
 pub(crate) struct Shards {
-    bits: u32,
+    /// A power of two.
+    count: usize,
+    /// How far to shift a hash, beyond the first bit, for the number of its shard.
+    shift: u32,
 }
 
 impl Shards {
     /// At least `wanted`, rounded up to a power of two.
     pub(crate) fn at_least(wanted: usize) -> Self {
-        Self { bits: wanted.next_power_of_two().trailing_zeros() }
+        let count = wanted.next_power_of_two();
+        Self { count, shift: 63 - count.trailing_zeros() }
     }
 
     /// Thirty-two for every core, and at least 256, which are 16 KiB. With fewer, two threads with different keys more
@@ -281,21 +288,17 @@ impl Shards {
         Self::at_least((32 * cores).clamp(fewest, 1024))
     }
 
-    pub(crate) fn count(self) -> usize {
-        1 << self.bits
-    }
-
     /// Fibonacci hashing: one multiplication spreads even a hasher that returns small integers unchanged, and
     /// leaves the bits the table itself looks at (the top seven, and the low ones) independent of the shard.
     #[inline]
     pub(crate) fn of(self, hash: u64) -> usize {
         let spread = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         // Two shifts, since a shift by all 64 bits, for the one shard of zero bits, is none.
-        ((spread >> 1) >> (63 - self.bits)) as usize
+        ((spread >> 1) >> self.shift) as usize
     }
 
     pub(crate) fn allocate<K, V, E, L: Load>(self) -> Box<[Shard<K, V, E, L>]> {
-        (0..self.count()).map(|_| Shard::new()).collect()
+        (0..self.count).map(Shard::new).collect()
     }
 }
 
@@ -368,9 +371,9 @@ mod tests {
 
     #[test]
     fn shards_are_rounded_up_and_bounded() {
-        assert_eq!([1, 2, 3, 64, 65, 65_536].map(|n| Shards::at_least(n).count()), [1, 2, 4, 64, 128, 65_536]);
-        assert_eq!([1, 8, 9, 16, 17, 500].map(|n| Shards::for_cores(n).count()), [256, 256, 512, 512, 1024, 1024]);
-        assert_eq!(Shards::for_this_machine().count(), Shards::for_cores(cores()).count());
+        assert_eq!([1, 2, 3, 64, 65, 65_536].map(|n| Shards::at_least(n).count), [1, 2, 4, 64, 128, 65_536]);
+        assert_eq!([1, 8, 9, 16, 17, 500].map(|n| Shards::for_cores(n).count), [256, 256, 512, 512, 1024, 1024]);
+        assert_eq!(Shards::for_this_machine().count, Shards::for_cores(cores()).count);
     }
 
     /// Even a hasher that returns small integers, or only high bits, reaches every shard, evenly.
@@ -395,11 +398,9 @@ mod tests {
     #[test]
     fn flight_numbers_are_unique_and_tell_their_shard() {
         let shards = Shards::at_least(8);
-        let (mut one, mut other) = (Counts::default(), Counts::default());
-        let hash = |shard| (0..).find(|hash| shards.of(*hash) == shard).unwrap();
-        let mut ids: Vec<u64> =
-            (0..100).flat_map(|_| [one.next_number(shards, hash(0)), other.next_number(shards, hash(5))]).collect();
-        assert!(ids.iter().all(|id| [0, 5].contains(&(id % 8))));
+        let (mut one, mut other) = (Counts::of_shard(0), Counts::of_shard(5));
+        let mut ids: Vec<u64> = (0..100).flat_map(|_| [one.next_number(shards), other.next_number(shards)]).collect();
+        assert!(ids.iter().all(|id| *id > 7 && [0, 5].contains(&(id % 8))));
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 200);
