@@ -209,7 +209,8 @@ impl<E> Error<E> {
     /// let error = Error::<String>::timed_out().at(Site::new(Kind::WriteGroup).named("saves"));
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "timed out waiting for a flight in write group \"saves\"; wait longer, or make its work faster"
+    ///     "timed out waiting for a flight in write group \"saves\"; \
+    ///      wait longer, or make its work faster"
     /// );
     /// ```
     #[must_use = "it returns the error with its site"]

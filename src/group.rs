@@ -288,7 +288,7 @@ impl<K: Clone, V, E, S> Group<K, V, E, S> {
     /// let group: Group<&str, u32> = Group::new();
     /// let old = group.call(&"rate").run(|| {
     ///     assert_eq!(group.forget_all(), 1);
-    ///     assert_eq!(group.work(&"rate", || 2), 2);          // who asks now does not board the old flight
+    ///     assert_eq!(group.work(&"rate", || 2), 2);      // a new call does not board the old flight
     ///     Ok(1)
     /// });
     /// assert!(old.unwrap().detached());
@@ -352,7 +352,7 @@ where
     ///         let landing = landing.unwrap().unwrap();
     ///         assert_eq!((landing.value, landing.role), (42, Role::Leader));
     ///     }
-    ///     recv(after(Duration::from_secs(10))) -> _ => panic!("gave up; the work goes on without us"),
+    ///     recv(after(Duration::from_secs(10))) -> _ => panic!("too slow; the work goes on"),
     /// }
     /// ```
     ///
@@ -560,7 +560,9 @@ where
     /// let group: Group<u32, u32> = Group::new();
     /// group.work(&1, || {
     ///     std::thread::scope(|s| {
-    ///         let call = |stored| group.call(&1).timeout(Duration::ZERO).read_through(move || stored, || Ok(3));
+    ///         let call = |stored| {
+    ///             group.call(&1).timeout(Duration::ZERO).read_through(move || stored, || Ok(3))
+    ///         };
     ///         assert_eq!(s.spawn(move || call(Some(2))).join().unwrap(), Ok(2));
     ///         assert_eq!(s.spawn(move || call(None)).join().unwrap(), Err(Error::timed_out()));
     ///     });

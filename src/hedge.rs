@@ -53,9 +53,9 @@ use watch::{Watch, Watched};
 /// use flight_group::{Error, Hedge};
 ///
 /// let hedge = Hedge::new()
-///     .delay(Duration::from_millis(50)) // attempt 1 after 50 ms,
-///     .max(2)                           // two attempts at most,
-///     .budget(0.1, 10);                 // extra ones for a tenth of the calls, ten at once at most
+///     .delay(Duration::from_millis(50))  // attempt 1 starts after 50 ms
+///     .max(2)                            // at most two attempts
+///     .budget(0.1, 10);                  // extra ones for 10 % of the calls, at most 10 at once
 ///
 /// // Attempt 0 hangs, until it is told that it has lost; attempt 1 replies.
 /// let reply = hedge.run(|attempt| match attempt.index() {
@@ -65,8 +65,9 @@ use watch::{Watch, Watched};
 /// assert_eq!(reply.unwrap(), "reply of attempt 1");
 /// assert_eq!(hedge.stats().extra_attempts, 1);
 ///
-/// // A failure starts the next attempt at once. All failed: every error, in the order of the attempts. A panic is a
-/// // failed attempt with its message, also when it was the last one: it never unwinds in the caller.
+/// // A failure starts the next attempt at once. If all attempts fail, the call returns all
+/// // errors, in the order of the attempts. A panic is a failed attempt: it never goes on in the
+/// // caller.
 /// let error = hedge
 ///     .run(|attempt| -> Result<(), _> {
 ///         if attempt.index() == 1 {
@@ -353,7 +354,9 @@ impl Hedge {
     /// let failed = ErrGroup::scope(|g| {
     ///     g.spawn(|token| {
     ///         // Would wait for ever, if the other shard did not fail.
-    ///         hedge.run_under(token, |attempt| Err::<(), _>(attempt.token().wait())).map_err(|e| e.to_string())
+    ///         hedge
+    ///             .run_under(token, |attempt| Err::<(), _>(attempt.token().wait()))
+    ///             .map_err(|error| error.to_string())
     ///     });
     ///     g.spawn(|_| Err("shard 2 is lost".to_owned()));
     /// });
@@ -509,7 +512,10 @@ impl fmt::Debug for Hedge {
 ///
 /// let nobody: [fn(hedge::Attempt) -> Result<(), String>; 0] = [];
 /// let error = hedge::first(nobody).unwrap_err();
-/// assert_eq!(error.to_string(), "the first of no replicas was asked for: at least 1 is needed, got 0");
+/// assert_eq!(
+///     error.to_string(),
+///     "the first of no replicas was asked for: at least 1 is needed, got 0"
+/// );
 /// ```
 pub fn first<T, E, R>(replicas: impl IntoIterator<Item = R>) -> Result<T, HedgeError<E>>
 where

@@ -97,7 +97,7 @@
 //!
 //! | page | what it has |
 //! | --- | --- |
-//! | [`docs::patterns`] | how to use the crate: cache stampede, config reload, events, thread pools, retries |
+//! | [`docs::patterns`] | how to use the crate: cache stampede, config reload, events, thread pools, rayon, retries |
 //! | [`docs::types`] | which keys and errors fit, and what to write where the compiler complains |
 //! | [`docs::caches`] | moka or quick_cache behind a group |
 //! | [`docs::observing`] | what is stuck now; traces (feature `tracing`); a dashboard (feature `metrics`) |
@@ -105,11 +105,28 @@
 //! | [`docs::comparison`] | what other crates do instead, each fact with its test |
 //! | [`docs::performance`] | what it costs |
 //! | [`docs::internals`] | how it works |
+#![cfg_attr(feature = "redis", doc = "| [`docs::fleet`] | one flight in many processes, and leases |")]
+#![cfg_attr(
+    not(feature = "redis"),
+    doc = "| `docs::fleet` (feature `redis`) | one flight in many processes, and leases |"
+)]
 //!
-//! # Dependencies
+//! # Features
 //!
-//! parking_lot, crossbeam-channel, once_cell and hashbrown. Feature `redis` adds the module `fleet`: one flight in many
-//! processes, and leases. Features `tracing` and `metrics` add the facades of these names: see [`docs::observing`].
+//! None is on by default.
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `tracing` | `traced()` on the builders: a span for each flight and each wait. See [`docs::observing`]. |
+//! | `metrics` | `metered()` on the builders: counters, gauges and histograms. See [`docs::observing`]. |
+//! | `redis` | The module `fleet`: one flight in many processes, and leases, on Redis or Valkey. Needs Rust 1.88. |
+//! | `postcard` | A compact codec for `fleet`. |
+//! | `redis-rustls`, `redis-native-tls` | TLS to Redis. |
+//!
+//! # Minimum Rust and dependencies
+//!
+//! Rust 1.85. Without features the crate depends on parking_lot, crossbeam-channel, once_cell and hashbrown. A target without
+//! 64-bit atomics is refused.
 // docs.rs builds with a nightly compiler and sets this cfg: each item that needs a feature then has a badge that names it.
 // The model checkers' cfgs are none of a user's business. A stable build has neither line.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -154,10 +171,12 @@ pub use cancel::{CancelToken, Cancelled};
 pub use crossbeam_channel;
 pub use engine::Job;
 #[cfg(not(flight_group_loom))]
+#[doc(inline)]
 pub use err_group::ErrGroup;
 pub use error::{Deadlock, Error, Hop, Panic};
 pub use event_group::{EventCall, EventGroup, EventGroupBuilder, EventStats};
 pub use group::{Call, Group, GroupBuilder, ManyCall};
+#[doc(inline)]
 pub use hedge::{Hedge, HedgeError};
 pub use landing::{Landing, Role};
 pub use observer::{Ending, Event, EventKind};

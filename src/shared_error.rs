@@ -17,7 +17,9 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 /// ```
 /// use flight_group::{Error, Group, SharedError};
 ///
-/// fn limit(group: &Group<&'static str, u32, SharedError>, text: &str) -> Result<u32, Box<dyn std::error::Error>> {
+/// type Limits = Group<&'static str, u32, SharedError>;
+///
+/// fn limit(group: &Limits, text: &str) -> Result<u32, Box<dyn std::error::Error>> {
 ///     let limit = group.try_work(&"limit", || {
 ///         let limit: u32 = text.parse()?;                             // a `ParseIntError`
 ///         if limit > 100 {

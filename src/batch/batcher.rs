@@ -101,7 +101,9 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 ///         let holes = vec!["?"; ids.len()].join(",");
 ///         let sql = format!("SELECT id, name FROM users WHERE id IN ({holes})");
 ///         let mut query = connection.prepare(&sql)?;
-///         let rows = query.query_map(params_from_iter(ids), |row| Ok((row.get(0)?, row.get(1)?)))?;
+///         let rows = query.query_map(params_from_iter(ids), |row| {
+///             Ok((row.get(0)?, row.get(1)?))
+///         })?;
 ///         Ok(rows.collect::<Result<HashMap<_, _>, _>>()?)
 ///     });
 ///

@@ -36,7 +36,8 @@ impl<K: Hash + Eq + Clone, V: Clone, E: Clone> Batcher<K, V, E> {
     ///     if ids.contains(&13) {
     ///         return Err("table is locked");
     ///     }
-    ///     Ok(ids.iter().filter(|&&id| id < 9).map(|&id| (id, format!("user {id}"))).collect::<HashMap<_, _>>())
+    ///     let found = ids.iter().filter(|&&id| id < 9);
+    ///     Ok(found.map(|&id| (id, format!("user {id}"))).collect::<HashMap<_, _>>())
     /// });
     ///
     /// let found = names.load_many(&[1, 2, 2, 404]);

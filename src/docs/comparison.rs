@@ -218,7 +218,7 @@
 //! let group: Group<&str, u32, &str> = Group::new();
 //! let until_waiting = || while group.followers(&"k") == 0 { std::thread::yield_now() };
 //!
-//! // A panic: it goes on in the leader, the follower gets it as a value, the key works afterwards.
+//! // A panic goes on in the leader. The follower gets it as a value. The key works afterwards.
 //! std::thread::scope(|s| {
 //!     let boom = || group.try_work(&"k", || { until_waiting(); panic!("boom") });
 //!     let leader = s.spawn(move || catch_unwind(AssertUnwindSafe(boom)));

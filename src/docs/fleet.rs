@@ -54,19 +54,21 @@
 //! use rusqlite::{Connection, params};
 //!
 //! let db = Connection::open_in_memory()?;
-//! db.execute("CREATE TABLE reports (id TEXT PRIMARY KEY, body TEXT, fence INTEGER NOT NULL)", [])?;
+//! db.execute("CREATE TABLE reports (id TEXT PRIMARY KEY, body TEXT, fence INTEGER)", [])?;
 //! db.execute("INSERT INTO reports VALUES ('2026-11', '', 0)", [])?;
 //!
-//! // `false`: somebody with a later lease has written. Not an error of the database, but the end of this job.
+//! // `false`: the holder of a later lease has written. The database reports no error, and this
+//! // job must end.
 //! let write = |body: &str, fence: u64| {
 //!     let sql = "UPDATE reports SET body = ?2, fence = ?3 WHERE id = ?1 AND fence <= ?3";
 //!     db.execute(sql, params!["2026-11", body, fence as i64]).map(|rows| rows == 1)
 //! };
 //!
-//! let (stopped_too_long, took_over) = (1_795_000_000_000_001, 1_795_000_000_000_002);   // from `lease.fence()`
-//! assert!(write("by the second", took_over)?);
-//! assert!(!write("by the first, who woke up", stopped_too_long)?);
-//! assert!(write("more by the second", took_over)?);
+//! // From `lease.fence()`. The first process was stopped too long, and the second took over.
+//! let (first, second) = (1_795_000_000_000_001, 1_795_000_000_000_002);
+//! assert!(write("by the second", second)?);
+//! assert!(!write("by the first, after it went on", first)?);
+//! assert!(write("more by the second", second)?);
 //!
 //! let body: String = db.query_row("SELECT body FROM reports", [], |row| row.get(0))?;
 //! assert_eq!(body, "more by the second");
@@ -114,9 +116,9 @@
 //! [prefix](crate::fleet::FleetBuilder::prefix); `+select` is for addresses that name a database (`redis://host/3`).
 //!
 //! ```text
-//! ACL SETUSER fleet on >secret resetchannels &flight:in:* ~{flight:* -@all +evalsha +eval +publish +subscribe +ping
-//!     +info +select +hget +hmget +hset +hdel +hgetall +hincrby +get +set +del +exists +pttl +pexpire +time +zadd +zrem
-//!     +zrange +zrank +zscore
+//! ACL SETUSER fleet on >secret resetchannels &flight:in:* ~{flight:* -@all +evalsha +eval
+//!     +publish +subscribe +ping +info +select +hget +hmget +hset +hdel +hgetall +hincrby +get
+//!     +set +del +exists +pttl +pexpire +time +zadd +zrem +zrange +zrank +zscore
 //! ```
 //!
 //! A sentinel that asks for a password needs a user that may run `SENTINEL GET-MASTER-ADDR-BY-NAME`, named in its address.

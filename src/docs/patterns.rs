@@ -542,7 +542,7 @@
 //! let read = |id: u64| {
 //!     reads.try_work(&id, || match rows.load(&id) {
 //!         Ok(row) => Ok(Some(row)),
-//!         Err(Error::Missing(_)) => Ok(None),        // the function returned nothing for this key
+//!         Err(Error::Missing(_)) => Ok(None),    // the function returned nothing for this key
 //!         Err(error) => Err(error),
 //!     })
 //! };

@@ -168,7 +168,7 @@
 //!             return Err(SharedError::new("an empty text"));
 //!         }
 //!         Ok(text.parse()?)
-//!     })?;                                              // out into `anyhow`, or a `Box<dyn Error>`
+//!     })?;                              // becomes an `anyhow::Error`, or a `Box<dyn Error>`
 //!     Ok(value)
 //! };
 //! assert_eq!(read("7").unwrap(), 7);
@@ -196,7 +196,8 @@
 //!
 //! ```text
 //! error[E0282]: type annotations needed for `flight_group::Batcher<u64, u64, _>`
-//! help: consider giving `rows` an explicit type, where the type for type parameter `E` is specified
+//! help: consider giving `rows` an explicit type, where the type for type parameter `E` is
+//!       specified
 //!  |     let rows: flight_group::Batcher<_, _, E> = Batcher::new(..
 //! ```
 //!

@@ -18,7 +18,8 @@ use std::collections::VecDeque;
 /// let (jobs, queue) = crossbeam_channel::unbounded::<Job>();
 /// let worker = std::thread::spawn(move || queue.into_iter().for_each(Job::run));
 ///
-/// let group: Group<u32, u32> = Group::builder().executor(move |job| drop(jobs.send(job))).build();
+/// let group: Group<u32, u32> =
+///     Group::builder().executor(move |job| drop(jobs.send(job))).build();
 /// let receiver = group.spawn(&6, || Ok(36));
 /// assert_eq!(receiver.recv().unwrap().unwrap().value, 36);
 ///

@@ -23,12 +23,16 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 ///
 /// let cancelled = token.check().unwrap_err();
 /// assert_eq!(cancelled.to_string(), "cancelled: the client hung up");
-/// assert_eq!(cancelled.cause().downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::BrokenPipe);
+/// let cause = cancelled.cause().downcast_ref::<io::Error>().unwrap();
+/// assert_eq!(cause.kind(), io::ErrorKind::BrokenPipe);
 /// assert_eq!(cancelled, token.check().unwrap_err());
 ///
 /// // What a call that waits in a named group is told:
 /// let cancelled = cancelled.at(Site::new(Kind::Group).named("users"));
-/// assert_eq!(cancelled.to_string(), "cancelled while waiting in group \"users\": the client hung up");
+/// assert_eq!(
+///     cancelled.to_string(),
+///     "cancelled while waiting in group \"users\": the client hung up"
+/// );
 ///
 /// // For a test of the code that handles it:
 /// assert_eq!(Cancelled::new("shutting down").to_string(), "cancelled: shutting down");

@@ -40,8 +40,9 @@ use std::fmt;
 ///
 /// assert_eq!(
 ///     error.to_string(),
-///     "deadlock: this thread would wait for flight 3 of key 17 in group \"users\" on thread \"a\", \
-///      which waits for batch 8 in a batcher on thread \"b\", which is this thread; \
+///     "deadlock: this thread would wait for flight 3 of key 17 in group \"users\" \
+///      on thread \"a\", which waits for batch 8 in a batcher on thread \"b\", \
+///      which is this thread; \
 ///      make one of these calls outside the work of the other"
 /// );
 /// ```

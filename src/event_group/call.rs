@@ -96,9 +96,10 @@ where
     /// use std::time::Duration;
     /// use flight_group::{Error, EventGroup};
     ///
-    /// let sums: EventGroup<&str, u64, u64> = EventGroup::builder(|sum, n| *sum += n, |_, sum| Ok(sum))
-    ///     .min_interval(Duration::from_secs(60))
-    ///     .build();
+    /// let sums: EventGroup<&str, u64, u64> =
+    ///     EventGroup::builder(|sum, n| *sum += n, |_, sum| Ok(sum))
+    ///         .min_interval(Duration::from_secs(60))
+    ///         .build();
     ///
     /// assert_eq!(sums.call(&"a").timeout(Duration::ZERO).push(1).unwrap().value, 1);
     /// // The next run may start in a minute. This event would have to wait, and is taken back.

@@ -315,7 +315,8 @@ where
     /// use std::time::Duration;
     /// use flight_group::EventGroup;
     ///
-    /// let mails: EventGroup<&str, Vec<&str>> = EventGroup::new(|all: &mut Vec<_>, more| all.extend(more), |_, _| Ok(()));
+    /// let mails: EventGroup<&str, Vec<&str>> =
+    ///     EventGroup::new(|all: &mut Vec<_>, more| all.extend(more), |_, _| Ok(()));
     /// let later = mails.call(&"ann").delay(Duration::from_secs(60));
     /// later.submit(vec!["welcome"]).unwrap();
     /// later.submit(vec!["news"]).unwrap();

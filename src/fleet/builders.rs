@@ -33,8 +33,11 @@ impl Fleet {
     /// use std::time::Duration;
     ///
     /// # let fleet = Fleet::connect("redis://127.0.0.1/")?;
-    /// let tiles: FleetGroup<(u8, u32, u32), Vec<u8>> =
-    ///     fleet.group_with("tiles", Raw).reuse(Duration::from_millis(200)).max_result(4 << 20).build()?;
+    /// let tiles: FleetGroup<(u8, u32, u32), Vec<u8>> = fleet
+    ///     .group_with("tiles", Raw)
+    ///     .reuse(Duration::from_millis(200))
+    ///     .max_result(4 << 20)
+    ///     .build()?;
     /// let png = tiles.work(&(3, 4, 5), || b"...".to_vec());
     /// # Ok::<(), flight_group::fleet::FleetError>(())
     /// ```

@@ -167,7 +167,8 @@ impl FleetBuilder {
     /// use flight_group::fleet::Fleet;
     /// use std::time::Duration;
     ///
-    /// // A server that is restarted or fails over is back within half a minute: leases and writes wait for it.
+    /// // A server that is restarted or fails over is back within half a minute: leases and writes
+    /// // wait for it.
     /// let fleet = Fleet::builder("redis://127.0.0.1/").patience(Duration::from_secs(30)).connect()?;
     /// let lease = fleet.lease("nightly").acquire()?;
     /// # Ok::<(), flight_group::fleet::FleetError>(())

@@ -66,10 +66,10 @@ use std::hash::Hash;
 /// let users: FleetGroup<u64, String, String> = fleet.group("users");
 ///
 /// match users.call(&7).timeout(Duration::from_secs(2)).run(|| Ok("Ada".to_owned())) {
-///     Ok(landing) if landing.role == Role::Leader => println!("we loaded her: {}", landing.value),
-///     Ok(landing) => println!("somebody in the fleet did: {}", landing.value),
-///     Err(Error::Work(why)) => println!("nobody could: {why}"),
-///     Err(Error::TimedOut(_)) => println!("somebody is still at it"),
+///     Ok(landing) if landing.role == Role::Leader => println!("loaded here: {}", landing.value),
+///     Ok(landing) => println!("loaded by another caller: {}", landing.value),
+///     Err(Error::Work(why)) => println!("the load failed: {why}"),
+///     Err(Error::TimedOut(_)) => println!("another caller is still loading it"),
 ///     Err(other) => println!("{other}"),
 /// }
 /// # Ok::<(), flight_group::fleet::FleetError>(())

@@ -48,7 +48,7 @@ use std::panic::resume_unwind;
 /// match orders.try_write(&7, |lease| Ok(lease.fence())) {
 ///     Ok(fence) => println!("written with fence {fence}"),
 ///     Err(Error::Work(why)) => println!("the write failed: {why}"),
-///     Err(Error::Fleet(FleetError::Unavailable { .. })) => println!("no server, nothing written"),
+///     Err(Error::Fleet(FleetError::Unavailable { .. })) => println!("no server: not written"),
 ///     Err(other) => println!("{other}"),
 /// }
 /// # Ok::<(), FleetError>(())

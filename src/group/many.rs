@@ -97,8 +97,8 @@ impl<'a, K, V, E, S> ManyCall<'a, K, V, E, S> {
     ///             call.run(|missing| Ok(missing.iter().map(|&key| (key, key * 10)).collect()))
     ///         });
     ///         let found = other.join().unwrap();
-    ///         assert_eq!(found[&1], Err(Error::timed_out()));            // this flight is still in the air
-    ///         assert_eq!(found[&2].as_ref().unwrap().value, 20);         // this one the call led itself
+    ///         assert_eq!(found[&1], Err(Error::timed_out()));      // this flight is still in the air
+    ///         assert_eq!(found[&2].as_ref().unwrap().value, 20);   // this call led this flight
     ///     });
     ///     10
     /// });

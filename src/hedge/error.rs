@@ -12,10 +12,13 @@ use std::fmt;
 /// the first of them, so that nothing is said twice in a chain.
 ///
 /// ```
-/// use flight_group::{Error, Hedge, HedgeError};
+/// use flight_group::{Error, Hedge, HedgeError, hedge};
 ///
 /// let hedge = Hedge::new().max(2);
-/// let error = hedge.run(|attempt| Err::<(), _>(format!("replica {} is down", attempt.index()))).unwrap_err();
+/// let ask = |attempt: hedge::Attempt| -> Result<(), _> {
+///     Err(format!("replica {} is down", attempt.index()))
+/// };
+/// let error = hedge.run(ask).unwrap_err();
 ///
 /// let down = |i| Error::Work(format!("replica {i} is down"));
 /// assert_eq!(error, HedgeError::Failed(vec![down(0), down(1)]));

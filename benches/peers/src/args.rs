@@ -5,7 +5,8 @@ use std::path::PathBuf;
 pub const USAGE: &str = "\
 usage: flight-group-peers [--quick] [--only WORKLOAD]... [--marks] [--strict] [--trace FILE] [--out DIR] [--list]
 
-Measures flight-group beside every peer, interleaved in one process, and writes peers.md and peers.svg.
+Measures flight-group beside every peer, interleaved in one process, and writes peers.md, peers.svg and
+figures.md, which is the table of the page `performance`: src/docs/performance/figures.md.
 
   --quick           fewer rounds and smaller sizes: under a minute
   --only WORKLOAD   only workloads whose name contains WORKLOAD (see --list); may be given several times

@@ -115,7 +115,9 @@ fn run(plans: Vec<Planned>, depth: Depth, out: &Path, only_marks: bool) -> std::
          of the rounds' ratios to the contestant in bold type.\n\n{marks}\n{tables}"
     );
     println!("{marks}");
-    for (name, text) in [("peers.md", page), ("peers.svg", picture::draw(&all, &machine))] {
+    let figures = report::figures(&all, &machine);
+    let picture = picture::draw(&all, &machine);
+    for (name, text) in [("peers.md", page), ("figures.md", figures), ("peers.svg", picture)] {
         let path = out.join(name);
         std::fs::write(&path, text)?;
         println!("written: {}", path.canonicalize()?.display());

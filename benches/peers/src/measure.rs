@@ -57,34 +57,73 @@ pub enum Bound {
 
 /// What is asked of the crate: a value, or its ratio to another, within a bound.
 pub struct Mark {
-    pub text: &'static str,
+    pub what: &'static str,
     pub value: Value,
     pub over: Option<Value>,
     pub bound: Bound,
+    on_page: bool,
+    if_missed: &'static str,
 }
 
 impl Mark {
-    pub fn at_most(text: &'static str, value: Value, over: Value, bound: f64) -> Self {
-        Self { text, value, over: Some(over), bound: Bound::AtMost(bound) }
+    fn new(what: &'static str, value: Value, over: Option<Value>, bound: Bound) -> Self {
+        Self { what, value, over, bound, on_page: false, if_missed: "" }
     }
 
-    pub fn at_least(text: &'static str, value: Value, over: Value, bound: f64) -> Self {
-        Self { text, value, over: Some(over), bound: Bound::AtLeast(bound) }
+    pub fn at_most(what: &'static str, value: Value, over: Value, bound: f64) -> Self {
+        Self::new(what, value, Some(over), Bound::AtMost(bound))
     }
 
-    pub fn absolute(text: &'static str, value: Value, bound: f64) -> Self {
-        Self { text, value, over: None, bound: Bound::AtMost(bound) }
+    pub fn at_least(what: &'static str, value: Value, over: Value, bound: f64) -> Self {
+        Self::new(what, value, Some(over), Bound::AtLeast(bound))
+    }
+
+    pub fn absolute(what: &'static str, value: Value, bound: f64) -> Self {
+        Self::new(what, value, None, Bound::AtMost(bound))
+    }
+
+    /// Is a row of the table on the page `performance`.
+    pub fn on_page(self) -> Self {
+        Self { on_page: true, ..self }
+    }
+
+    /// Why it is missed, where it is known.
+    pub fn if_missed(self, why: &'static str) -> Self {
+        Self { if_missed: why, ..self }
+    }
+
+    /// What the value is divided by, in words.
+    fn beside(&self, metrics: &[Metric]) -> String {
+        match &self.over {
+            None => String::new(),
+            Some(over) if over.of == self.value.of => metrics[over.metric].name.to_owned(),
+            Some(over) if over.of.len() == 1 => over.of[0].clone(),
+            Some(over) => format!("the least of: {}", over.of.join("; ")),
+        }
+    }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtMost(bound) => write!(f, "≤\u{a0}{bound}"),
+            Self::AtLeast(bound) => write!(f, "≥\u{a0}{bound}"),
+        }
     }
 }
 
 /// A mark's verdict.
 pub struct Verdict {
-    pub text: &'static str,
+    pub what: &'static str,
     pub found: Spread,
+    pub aim: String,
+    /// What the value was divided by; empty where it was not.
+    pub beside: String,
     pub met: bool,
     /// How far beyond the bound, as a share of it; negative where there is room.
     pub beyond: f64,
-    pub is_ratio: bool,
+    pub on_page: bool,
+    pub if_missed: &'static str,
 }
 
 /// A median and the quartles around it.
@@ -153,7 +192,16 @@ impl Measured {
             Bound::AtMost(bound) => (found.median <= bound, found.median / bound - 1.0),
             Bound::AtLeast(bound) => (found.median >= bound, 1.0 - found.median / bound),
         };
-        Verdict { text: mark.text, found, met, beyond, is_ratio: mark.over.is_some() }
+        Verdict {
+            what: mark.what,
+            found,
+            aim: mark.bound.to_string(),
+            beside: mark.beside(&self.metrics),
+            met,
+            beyond,
+            on_page: mark.on_page,
+            if_missed: mark.if_missed,
+        }
     }
 }
 

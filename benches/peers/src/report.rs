@@ -81,8 +81,9 @@ fn word(verdict: &Verdict) -> String {
 }
 
 fn line(verdict: &Verdict) -> String {
-    let times = if verdict.is_ratio { " x" } else { "" };
-    format!("{}: {}: {}{times}", word(verdict), verdict.text, spread(verdict.found))
+    let Verdict { what, aim, beside, .. } = verdict;
+    let times = if beside.is_empty() { String::new() } else { format!(" x {beside}") };
+    format!("{}: {what}: {}, aim: {aim}{times}", word(verdict), spread(verdict.found))
 }
 
 pub fn missed(all: &[Measured]) -> usize {
@@ -91,15 +92,48 @@ pub fn missed(all: &[Measured]) -> usize {
 
 /// All marks in one table: what a reader looks at first.
 pub fn marks(all: &[Measured]) -> String {
-    let mut text = "| workload | mark | found | |\n| --- | --- | ---: | --- |\n".to_owned();
+    format!("{}\n{}", rows(all, |_| true), met(all))
+}
+
+/// The page `performance`'s table, as its file has it.
+pub fn figures(all: &[Measured], machine: &str) -> String {
+    let loads = all.iter().flat_map(|measured| [measured.load.0, measured.load.1]);
+    let (least, greatest) = loads.fold((f64::INFINITY, 0.0_f64), |(low, high), load| (low.min(load), high.max(load)));
+    let rows = rows(all, |verdict| verdict.on_page);
+    let met = met(all);
+    format!("Measured on: {machine}. Load average {least:.1} to {greatest:.1}.\n\n{rows}\n{met}")
+}
+
+fn met(all: &[Measured]) -> String {
+    let marks = all.iter().map(|measured| measured.verdicts.len()).sum::<usize>();
+    format!("{} of the run's {marks} aims were met.\n", marks - missed(all))
+}
+
+/// An empty one needs no second space.
+fn cell(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" {text}") }
+}
+
+fn rows(all: &[Measured], wanted: impl Fn(&Verdict) -> bool) -> String {
+    let mut text = "| what | found | aim | beside what | if missed, by how much and why |\n".to_owned();
+    text.push_str("| --- | ---: | ---: | --- | --- |\n");
     for measured in all {
-        for verdict in &measured.verdicts {
-            let times = if verdict.is_ratio { " x" } else { "" };
-            let (title, found) = (&measured.title, spread(verdict.found));
-            let _ = writeln!(text, "| {title} | {} | {found}{times} | {} |", verdict.text, word(verdict));
+        for verdict in measured.verdicts.iter().filter(|verdict| wanted(verdict)) {
+            let Verdict { what, aim, beside, if_missed, .. } = verdict;
+            let missed = match word(verdict) {
+                _ if verdict.met => String::new(),
+                word if if_missed.is_empty() => word,
+                word => format!("{word}: {if_missed}"),
+            };
+            let _ = writeln!(
+                text,
+                "| {}: {what} | {} | {aim} |{} |{} |",
+                measured.title,
+                spread(verdict.found),
+                cell(beside),
+                cell(&missed)
+            );
         }
     }
-    let marks = all.iter().map(|measured| measured.verdicts.len()).sum::<usize>();
-    let _ = writeln!(text, "\n{} of {marks} marks met.", marks - missed(all));
     text
 }

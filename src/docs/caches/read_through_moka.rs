@@ -3,7 +3,8 @@ use moka::sync::Cache;
 use std::hash::Hash;
 use std::time::Duration;
 
-/// Values by key: from memory until they expire, then from `load`. One load for all that miss.
+/// Values by key: from memory until they expire, then from `load`. All callers that miss
+/// share one load.
 pub struct ReadThrough<K, V, E, L> {
     cache: Cache<K, V>,
     pub flights: Group<K, V, E>, // for its `stats` and `flights`

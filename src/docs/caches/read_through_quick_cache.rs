@@ -2,7 +2,8 @@ use flight_group::{Error, Group};
 use quick_cache::sync::Cache;
 use std::hash::Hash;
 
-/// Values by key: from memory while they are kept, then from `load`. One load for all that miss.
+/// Values by key: from memory while they are kept, then from `load`. All callers that miss
+/// share one load.
 pub struct ReadThrough<K, V, E, L> {
     cache: Cache<K, V>,
     pub flights: Group<K, V, E>, // for its `stats` and `flights`

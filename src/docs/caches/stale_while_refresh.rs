@@ -53,7 +53,8 @@ where
     L: Fn(&K) -> Result<V, E> + Send + Sync + 'static,
 {
     pub fn new(capacity: u64, ages: Ages, load: L) -> Arc<Self> {
-        let cache = Cache::builder().max_capacity(capacity).time_to_live(ages.kept_for).build();
+        let cache = Cache::builder();
+        let cache = cache.max_capacity(capacity).time_to_live(ages.kept_for).build();
         Arc::new(Self { cache, flights: Group::builder().name("refresh").build(), load, ages })
     }
 

@@ -3,19 +3,21 @@ use rayon::prelude::*;
 use rayon::{ThreadPoolBuildError, ThreadPoolBuilder};
 use std::time::Duration;
 
-/// Totals by customer. They are added up in a pool of their own, in which no task calls the group.
+/// Totals by customer. They are added up in a pool of their own, in which no task calls the
+/// group.
 pub struct Totals {
     flights: Group<u64, u64>,
 }
 
 impl Totals {
     pub fn new(threads: usize) -> Result<Self, ThreadPoolBuildError> {
-        let loads = ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("loads {n}")).build()?;
+        let loads = ThreadPoolBuilder::new().num_threads(threads).build()?;
         let executor = move |job: Job| loads.spawn(|| job.run());
         Ok(Self { flights: Group::builder().name("totals").executor(executor).build() })
     }
 
-    /// For tasks of every other pool: the worker sleeps until the total is there, or until the timeout.
+    /// For tasks of every other pool: the worker sleeps until the total is there, or until the
+    /// timeout.
     pub fn get(
         &self,
         customer: u64,

@@ -55,17 +55,17 @@ pub fn plans(depth: Depth) -> Vec<Planned> {
             contestants,
             rounds: 1,
             marks: vec![
-                Mark::absolute("0 allocations a lone call, u64", of(OURS, 0), 0.0),
-                Mark::absolute("1 allocation a lone call, &str", of(OURS, 1), 1.0),
-                Mark::absolute("0 allocations a lone call, 32 bytes", of(OURS, 2), 0.0),
+                Mark::absolute("allocations of a lone call, u64", of(OURS, 0), 0.0),
+                Mark::absolute("allocations of a lone call, &str", of(OURS, 1), 1.0),
+                Mark::absolute("allocations of a lone call, 32 bytes", of(OURS, 2), 0.0),
                 // Up to 8 cores the table is 16 KiB; the handle and the list of the one shard used come on top.
-                Mark::absolute("an empty group <= 16 KiB, and half a KiB once used", of(OURS, 3), 16.5),
+                Mark::absolute("KiB of a group that was used once", of(OURS, 3), 16.5).on_page(),
                 // A smaller number of flights shares what a table keeps empty.
-                Mark::absolute("<= 80 bytes a key in the air (quick: 96)", of(OURS, 4), depth.pick(96.0, 80.0)),
-                Mark::absolute("a flight with 64 followers adds <= 2 allocations", of(OURS, 5), 2.0),
+                Mark::absolute("bytes of a key in the air", of(OURS, 4), depth.pick(96.0, 80.0)).on_page(),
+                Mark::absolute("allocations of a flight with 64 followers", of(OURS, 5), 2.0),
                 // The list of each of its shards: 8 slots of 48 bytes, less the 4 it had from the lone calls.
-                Mark::absolute("kept after a surge <= 4 slots more a shard (256 shards)", of(OURS, 6), 48.0),
-                Mark::absolute("all else returned when idle", of(OURS, 7), 0.0),
+                Mark::absolute("KiB kept after a surge", of(OURS, 6), 48.0).on_page(),
+                Mark::absolute("bytes left by the next surge", of(OURS, 7), 0.0).on_page(),
             ],
             reference: OURS.to_owned(),
         }

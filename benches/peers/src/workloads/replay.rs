@@ -138,7 +138,7 @@ pub fn plans(depth: Depth, trace: &Arc<Vec<u64>>, name: &str) -> Vec<Planned> {
                 ],
                 contestants: replay.contestants,
                 rounds,
-                marks: vec![Mark::absolute("source calls <= 1.02 x ideal", of(OURS, 1), 1.02)],
+                marks: vec![Mark::absolute("source calls over ideal", of(OURS, 1), 1.02).on_page()],
                 reference: OURS.to_owned(),
             }
         })
