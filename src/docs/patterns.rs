@@ -3,6 +3,7 @@
 //! * [A cache that does not stampede](#a-cache-that-does-not-stampede)
 //! * [Writes, reads and a cache](#writes-reads-and-a-cache)
 //! * [Coalescing config reloads](#coalescing-config-reloads)
+//! * [Debounce and throttle: a file watcher](#debounce-and-throttle-a-file-watcher)
 //! * [Pushing events](#pushing-events)
 //! * [The order at the far side](#the-order-at-the-far-side)
 //! * [On a thread pool](#on-a-thread-pool)
@@ -11,6 +12,7 @@
 //! * [Retrying: `backon`](#retrying-backon)
 //! * [One error type for `?`](#one-error-type-for-)
 //! * [Merging events](#merging-events)
+//!   * [Retrying a push](#retrying-a-push)
 //! * [Many keys in one call](#many-keys-in-one-call)
 //! * [The first good reply](#the-first-good-reply)
 //! * [All of them or the first failure](#all-of-them-or-the-first-failure)
@@ -151,6 +153,9 @@
 //!
 //! # Coalescing config reloads
 //!
+//! If the reload takes longer than the pause between two change notices, use a [`WriteGroup`](crate::WriteGroup), as shown
+//! here. If it is quicker, as the parsing of a small file, [debounce](#debounce-and-throttle-a-file-watcher) the notices.
+//!
 //! A reload is a *write*: it makes the program's state what the file says now. If a change arrives while a reload runs, that
 //! reload may have missed it, so there is one more reload. If a hundred changes arrive meanwhile, there is still only one
 //! more.
@@ -184,8 +189,12 @@
 //!     }
 //! };
 //!
-//! // In the watcher's callback:
-//! let changed = || drop(reloads.spawn(&"app.toml", reload.clone()));
+//! // In the watcher's callback. Nobody reads the receiver, so the closure reports its own error.
+//! let changed = || {
+//!     let reload = reload.clone();
+//!     let reported = move || reload().inspect_err(|error| eprintln!("{error}"));
+//!     drop(reloads.spawn(&"app.toml", reported));
+//! };
 //! *file.lock().unwrap() = "20".to_owned();
 //! (0..100).for_each(|_| changed());
 //!
@@ -201,8 +210,80 @@
 //! assert_eq!(current.load().limit, 20);                    // a bad file changes nothing
 //! ```
 //!
+//! If the receiver is dropped, the error of a reload reaches nobody. So report it in the closure. A panic of the closure reaches
+//! the panic hook, as every panic does.
+//!
 //! `cargo run --release --example config_reload` does it with a real file and a real watcher. It measures
 //! `spawn` against `write` in the callback, and shows Kubernetes' swap of `..data`, SIGHUP, and a request that waits.
+//!
+//! # Debounce and throttle: a file watcher
+//!
+//! A `WriteGroup` collapses only the notices that arrive *while a reload runs*. One change of a small file makes several notices, and
+//! a reload of 50 µs is over before the next one comes: then nearly every notice costs a reload, and some of the reloads read a
+//! half-written file. Wait until the notices pause. That is an [`EventGroup`](crate::EventGroup) whose events are empty:
+//!
+//! ```
+//! use flight_group::EventGroup;
+//! use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+//! use std::path::Path;
+//! use std::sync::{Arc, Mutex};
+//! use std::time::Duration;
+//!
+//! type Reloads = EventGroup<String, (), (), Arc<str>>;       // the key: a file's name
+//!
+//! fn reloads(reload: impl Fn(&str) -> Result<(), Arc<str>> + Send + Sync + 'static) -> Reloads {
+//!     EventGroup::builder(|_: &mut (), ()| (), move |name: &String, ()| reload(name))
+//!         .quiet(Duration::from_millis(20))                  // debounce: reload when it is quiet,
+//!         .max_wait(Duration::from_millis(200))              // but no later than this
+//!         .on_failure(|name, error| eprintln!("{name}: {error}"))
+//!         .build()
+//! }
+//!
+//! fn on_event(event: notify::Result<Event>, names: &[&str], reloads: &Reloads) {
+//!     let changed = |name: &str| {
+//!         if let Err(error) = reloads.submit(name, ()) {
+//!             eprintln!("{name} is not reloaded: {error}");
+//!         }
+//!     };
+//!     match event {
+//!         Ok(event) if event.kind.is_access() => {}          // the reload itself opens the file
+//!         Ok(event) if !event.need_rescan() => {
+//!             let paths = event.paths.iter();
+//!             let files = paths.filter_map(|path| path.file_name()?.to_str());
+//!             files.filter(|name| names.contains(name)).for_each(changed);
+//!         }
+//!         _ => names.iter().for_each(|name| changed(name)),  // notices were lost: reload all
+//!     }
+//! }
+//!
+//! // Watch the directory. An editor replaces the file, and a watch of the old file sees nothing.
+//! fn watch(directory: &Path, reloads: Reloads) -> notify::Result<RecommendedWatcher> {
+//!     let handler = move |event| on_event(event, &["app.toml", "users.toml"], &reloads);
+//!     let mut watcher = notify::recommended_watcher(handler)?;
+//!     watcher.watch(directory, RecursiveMode::NonRecursive)?;
+//!     Ok(watcher)                                            // it watches until it is dropped
+//! }
+//!
+//! let reloaded = Arc::new(Mutex::new(Vec::new()));
+//! let log = reloaded.clone();
+//! let reloads = reloads(move |name| Ok(log.lock().unwrap().push(name.to_owned())));
+//! let notice = |kind, path: &str| Ok(Event::new(kind).add_path(path.into()));
+//! for _ in 0..3 {
+//!     let kind = notify::EventKind::Modify(notify::event::ModifyKind::Any);
+//!     on_event(notice(kind, "/etc/app/app.toml"), &["app.toml"], &reloads);
+//!     let kind = notify::EventKind::Access(notify::event::AccessKind::Any);
+//!     on_event(notice(kind, "/etc/app/app.toml"), &["app.toml"], &reloads);
+//!     on_event(notice(kind, "/etc/app/other.txt"), &["app.toml"], &reloads);
+//! }
+//! drop(reloads);                                             // does at once what waits
+//! reloaded.lock().unwrap().dedup();
+//! assert_eq!(*reloaded.lock().unwrap(), ["app.toml"]);
+//! ```
+//!
+//! To throttle instead (the first notice at once, then at most one reload in each interval), use
+//! [`min_interval`](crate::EventGroupBuilder::min_interval). A request that must wait until its change is in force calls
+//! [`push`](crate::EventGroup::push): it returns the outcome of the reload. In a directory that Kubernetes mounts only `..data` is replaced,
+//! and nothing is reported for the files: take a notice for `..data` as a notice for every file.
 //!
 //! # Pushing events
 //!
@@ -514,15 +595,66 @@
 //! assert_eq!(*told.lock().unwrap(), [("home".to_owned(), 1), ("home".to_owned(), 100)]);
 //! ```
 //!
-//! * If a run fails, its events are gone. They are never put into a newer run. Retry inside `push`, where the merged event is
-//!   at hand. Or put the event into the error (`E` is `Arc<Failed>`, with the event in `Failed`) and submit it again in
-//!   `on_failure`, with a [`delay`](crate::EventCall::delay) between the tries. `on_failure` gets to the group through a
-//!   `Weak` from `Arc::new_cyclic`. `flush` and the last drop do not wait for events that are submitted again, and in the last
-//!   drop the `Weak` is empty: log those events, or write them to disk.
+//! * If a run fails, its events are gone. They are never put into a newer run. See [Retrying a push](#retrying-a-push).
 //! * `quiet` waits until a key's events pause (an editor that saves at every key stroke). Give it a `max_wait`. Otherwise a
 //!   steady stream delays the push for ever.
 //! * A closure may `submit` to its own group, and may `push` to another key. A `push` to the key that it is pushing returns
 //!   `Error::Deadlock`. The closure must not own a handle of its group, or the group never ends.
+//!
+//! ## Retrying a push
+//!
+//! Retry inside `push`. The merged event is at hand there, and the key's newer events wait, so the order stays:
+//!
+//! ```
+//! use backon::{BlockingRetryable, ExponentialBuilder};
+//! use flight_group::EventGroup;
+//! use std::sync::atomic::{AtomicU32, Ordering};
+//! use std::sync::{Arc, Mutex};
+//! use std::time::Duration;
+//!
+//! let told: Arc<Mutex<Vec<(u32, String)>>> = Arc::default();     // the far side
+//! let (far_side, calls) = (told.clone(), AtomicU32::new(0));
+//! let send = move |order: u32, lines: &str| {
+//!     if calls.fetch_add(1, Ordering::Relaxed) < 2 {
+//!         return Err("connection reset");
+//!     }
+//!     far_side.lock().unwrap().push((order, lines.to_owned()));
+//!     Ok(())
+//! };
+//!
+//! let changes: EventGroup<u32, String, (), &str> = EventGroup::builder(
+//!     |lines: &mut String, more: String| lines.push_str(&more),
+//!     move |order: &u32, lines: String| {
+//!         let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(1));
+//!         (|| send(*order, &lines)).retry(pauses.with_max_times(5)).call()
+//!     },
+//! )
+//! .workers(16)               // one for each key that may be failing at a time, and some more
+//! .on_failure(|order, error| eprintln!("order {order}: {error}"))
+//! .build();
+//!
+//! changes.submit(&17, "packed".to_owned()).unwrap();
+//! drop(changes);                                                 // waits for the tries, too
+//! assert_eq!(*told.lock().unwrap(), [(17, "packed".to_owned())]);
+//! ```
+//!
+//! A key that retries holds one worker until its last try. If as many keys retry as there are
+//! [`workers`](crate::EventGroupBuilder::workers), all other keys wait for them. So limit the number of tries, and let `push` look
+//! at a [`CancelToken`](crate::CancelToken) between the tries, so that a shutdown can end them.
+//!
+//! Do not submit a failed event again from [`on_failure`](crate::EventGroupBuilder::on_failure) if `merge` keeps the newer event.
+//! There are two traps:
+//!
+//! * *The old state wins.* The failed event is older than those that have arrived meanwhile. Submitted again, it arrives last and
+//!   is merged as the newest. If "packed" fails and "delivered" waits, the far side gets "packed" twice and "delivered" never.
+//! * *A [`delay`](crate::EventCall::delay) is no pause while events arrive.* An event without a delay takes the delayed ones
+//!   along, so under a steady stream the failed event is pushed again at once.
+//!
+//! Submitting again is right only if the order of the events does not matter to `merge`: it adds up, or the events carry a version
+//! and it keeps the greater one (`if new.version > old.version { *old = new }`). Then put the event into the error (`E` is
+//! `Arc<Failed>`, with the event in `Failed`), and let `on_failure` reach the group through a `Weak` from `Arc::new_cyclic`. `flush`
+//! and the last drop do not wait for events that are submitted again. In the last drop the `Weak` is empty: log those events, or
+//! write them to disk.
 //!
 //! # Many keys in one call
 //!
