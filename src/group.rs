@@ -342,7 +342,7 @@ where
     ///
     /// ```
     /// use std::time::Duration;
-    /// use crossbeam_channel::{after, select};
+    /// use flight_group::crossbeam_channel::{after, select};
     /// use flight_group::{Group, Role};
     ///
     /// let group: Group<&str, u32> = Group::new();
@@ -356,9 +356,13 @@ where
     /// }
     /// ```
     ///
-    /// One message arrives: what [`Call::run`] would have returned, with two differences. A panic of the closure, also of
-    /// this call's own, arrives as [`Error::Panicked`]. [`Error::Abandoned`] arrives if the executor dropped this call's
-    /// job, or if no thread could be started for it.
+    /// Exactly one message arrives: what [`Call::run`] would have returned, with two differences. A panic of the closure,
+    /// also of this call's own, arrives as [`Error::Panicked`]. [`Error::Abandoned`] arrives if the executor dropped this
+    /// call's job, or if no thread could be started for it. The message arrives also if the group is dropped first, so
+    /// `recv()` does not fail. (It does only if the call boards again and the key's `Hash`, `Eq` or `Clone` panics. It waits
+    /// for ever if an executor keeps the job for ever.)
+    ///
+    /// A flight that is in the air when `main` returns ends with the process. Dropping the group waits for nothing.
     #[doc(alias = "DoChan")]
     #[doc(alias = "do_chan")]
     pub fn spawn<Q>(
@@ -462,6 +466,8 @@ impl<'a, K, V, E, S, Q: ?Sized> Call<'a, K, V, E, S, Q> {
 
     /// When to stop waiting for another caller's flight. Otherwise the same as [`timeout`](Self::timeout). A moment that
     /// has passed means: do not wait. Of several timeouts and deadlines the last one counts.
+    ///
+    /// For wait *and* work see [A limit for a whole request](crate::docs::patterns#a-limit-for-a-whole-request).
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.options.set_deadline(deadline);
         self
@@ -472,7 +478,7 @@ impl<'a, K, V, E, S, Q: ?Sized> Call<'a, K, V, E, S, Q> {
     ///
     /// If the token is cancelled before the call, the call returns at once and runs nothing. If the outcome is ready when
     /// the token is cancelled, the caller gets the outcome. The call's own work is not interrupted: give it the token,
-    /// too.
+    /// too, as in [A limit for a whole request](crate::docs::patterns#a-limit-for-a-whole-request).
     ///
     /// ```
     /// use flight_group::{CancelToken, Error, Group};

@@ -7,14 +7,15 @@
 //! * [Pushing events](#pushing-events)
 //! * [The order at the far side](#the-order-at-the-far-side)
 //! * [On a thread pool](#on-a-thread-pool)
+//! * [A limit for a whole request](#a-limit-for-a-whole-request)
 //! * [Work-stealing pools (rayon)](#work-stealing-pools-rayon)
-//! * [Being able to leave: `select!`](#being-able-to-leave-select)
+//! * [Timeout for the first caller](#timeout-for-the-first-caller)
 //! * [Retrying: `backon`](#retrying-backon)
 //! * [One error type for `?`](#one-error-type-for-)
 //! * [Merging events](#merging-events)
 //!   * [Retrying a push](#retrying-a-push)
 //! * [Many keys in one call](#many-keys-in-one-call)
-//! * [The first good reply](#the-first-good-reply)
+//! * [Hedged requests: `Hedge`](#hedged-requests-hedge)
 //! * [All of them or the first failure](#all-of-them-or-the-first-failure)
 //!
 //! # A cache that does not stampede
@@ -394,7 +395,8 @@
 //!   other keys keep their threads.
 //! * A panic of the work goes on in the leader, which is a worker of the pool. A worker's loop must catch it, as any other
 //!   panic of a request. [`Job::run`](crate::Job::run) catches it by itself.
-//! * At shutdown cancel a token that all calls have: see [`cancel`](crate::Call::cancel). It frees the workers that wait.
+//! * At shutdown cancel a token that all calls have: see [`cancel`](crate::Call::cancel). It frees the workers that wait. Give the
+//!   work the token, too: see [A limit for a whole request](#a-limit-for-a-whole-request).
 //!
 //! Spawned calls run on the group's own threads, or on an executor of your choice, for instance the pool's queue:
 //!
@@ -424,6 +426,77 @@
 //!     worker.join().unwrap();
 //! }
 //! ```
+//!
+//! # A limit for a whole request
+//!
+//! [`timeout`](crate::Call::timeout), [`deadline`](crate::Call::deadline) and [`cancel`](crate::Call::cancel) end a follower's wait. The
+//! leader works, and nobody can interrupt its closure. So give the deadline and the token to the work, too. To get the same error
+//! from both, make `E` an `Error<SharedError>`. The closure returns what a wait would return, and `?` outside
+//! [flattens](crate::Error::flatten) the error:
+//!
+//! ```
+//! use flight_group::{CancelToken, Error, Group, SharedError};
+//! use std::time::{Duration, Instant};
+//!
+//! type Failure = Error<SharedError>;
+//!
+//! struct Reports {
+//!     flights: Group<u32, u64, Failure>,
+//!     shutdown: CancelToken,
+//! }
+//!
+//! impl Reports {
+//!     fn total(&self, customer: u32, deadline: Instant) -> Result<u64, Failure> {
+//!         let call = self.flights.call(&customer).deadline(deadline).cancel(&self.shutdown);
+//!         let landing = call.run(|| {
+//!             let mut total = 0;
+//!             for page in 0..3 {
+//!                 self.shutdown.check()?;                    // becomes `Error::Cancelled`
+//!                 if Instant::now() >= deadline {
+//!                     return Err(Error::timed_out());
+//!                 }
+//!                 total += query(customer, page).map_err(|e| Failure::Work(e.into()))?;
+//!             }
+//!             Ok(total)
+//!         })?;                                               // flattens
+//!         Ok(landing.value)
+//!     }
+//! }
+//!
+//! /// One page of a query, with a time limit of its own.
+//! fn query(customer: u32, page: u64) -> std::io::Result<u64> {
+//!     if customer == 0 {
+//!         return Err(std::io::Error::other("no such customer"));
+//!     }
+//!     Ok(page)
+//! }
+//!
+//! /// The same for leaders and followers.
+//! fn status(outcome: &Result<u64, Failure>) -> u16 {
+//!     match outcome {
+//!         Ok(_) => 200,
+//!         Err(Error::TimedOut(_)) => 504,
+//!         Err(Error::Cancelled(_)) => 503,
+//!         Err(_) => 500,
+//!     }
+//! }
+//!
+//! let reports = Reports { flights: Group::new(), shutdown: CancelToken::new() };
+//! let soon = Instant::now() + Duration::from_secs(60);
+//! assert_eq!(status(&reports.total(7, soon)), 200);
+//! assert_eq!(status(&reports.total(0, soon)), 500);
+//! assert_eq!(status(&reports.total(7, Instant::now())), 504);    // it leads, and stops
+//! reports.shutdown.cancel("the server shuts down");
+//! assert_eq!(status(&reports.total(7, soon)), 503);
+//! ```
+//!
+//! * One long query cannot look at a token. Interrupt it from outside: SQLite calls a `progress_handler` while a query runs, and
+//!   most clients of a database or of HTTP have a timeout for each request.
+//! * A follower gets the leader's error. If its own deadline is later, it may want to try again: see
+//!   [`share_failures`](crate::GroupBuilder::share_failures).
+//! * The message of `Error::timed_out()` speaks of a wait for a flight. Match on the variant, and write a message of your own.
+//! * If the leader must be able to leave while its work goes on, spawn the work: see
+//!   [Timeout for the first caller](#timeout-for-the-first-caller).
 //!
 //! # Work-stealing pools (rayon)
 //!
@@ -459,6 +532,10 @@
 #![cfg_attr(not(doctest), doc = include_str!("patterns/rayon_pool.rs"))]
 #![cfg_attr(not(doctest), doc = "```")]
 //!
+//! * A load that needs another key: read it before `spawn`, or without a group, or through a second group with a pool of its
+//!   own. Through the same group the loads may take all threads of the pool and wait for each other's keys.
+//! * Callers whose calls do not meet load again. With a cache, look into it before `spawn` and once more in the closure, and
+//!   store the value there: see [A cache that does not stampede](#a-cache-that-does-not-stampede).
 //! * A leader of that pool that waits inside rayon may run another load on top of its own. That does no harm, but the leader
 //!   lands later.
 //! * Without an executor, spawned calls run on the group's own threads. That is enough if the work does not use rayon. On
@@ -483,14 +560,14 @@
 //! cargo test --manifest-path benches/peers/Cargo.toml --test work_stealing
 //! ```
 //!
-//! # Being able to leave: `select!`
+//! # Timeout for the first caller
 //!
 //! A follower can have a deadline. A leader cannot, because nobody can interrupt a closure on its own thread. To let the
 //! *first* caller leave, too, spawn the work and wait for the receiver:
 //!
 //! ```
-//! use crossbeam_channel::{after, bounded, select};
 //! use flight_group::Group;
+//! use flight_group::crossbeam_channel::{after, bounded, select};
 //! use std::time::Duration;
 //!
 //! let group: Group<&str, u32> = Group::new();
@@ -511,6 +588,51 @@
 //! assert_eq!(other.recv().unwrap().unwrap().value, 42);
 //! assert_eq!(report.recv().unwrap().unwrap().value, 42); // the first receiver gets it, too
 //! ```
+//!
+//! Exactly one message arrives, so `recv` does not fail: see [`spawn`](crate::Group::spawn).
+//!
+//! A [`CancelToken`](crate::CancelToken) cannot be put into `select!`. To leave at a deadline *and* when a token is cancelled, spawn
+//! the work, and [follow](crate::Call::follow) the flight with the options of a call:
+//!
+//! ```
+//! use flight_group::{CancelToken, Error, Group, Landing};
+//! use flight_group::crossbeam_channel::bounded;
+//! use std::time::{Duration, Instant};
+//!
+//! type Reports = Group<u32, u64>;
+//!
+//! fn report(
+//!     group: &Reports,
+//!     key: u32,
+//!     deadline: Instant,
+//!     shutdown: &CancelToken,
+//!     work: impl FnOnce() -> u64 + Send + 'static,
+//! ) -> Result<Landing<u64>, Error<std::convert::Infallible>> {
+//!     let own = group.spawn(&key, move || Ok(work()));
+//!     match group.call(&key).deadline(deadline).cancel(shutdown).follow() {
+//!         Some(outcome) => outcome,
+//!         // It has landed already.
+//!         None => own.recv_deadline(deadline).unwrap_or_else(|_| Err(Error::timed_out())),
+//!     }
+//! }
+//!
+//! let (group, shutdown) = (Reports::new(), CancelToken::new());
+//! let in_time = Instant::now() + Duration::from_secs(60);
+//! assert_eq!(report(&group, 7, in_time, &shutdown, || 42).unwrap().value, 42);
+//!
+//! let (finish, gate) = bounded::<()>(0);
+//! let work = move || gate.recv().map_or(43, |()| 0);         // until the gate is opened
+//! let late = report(&group, 7, Instant::now() + Duration::from_millis(20), &shutdown, work);
+//! assert!(late.unwrap_err().is_timed_out());                 // we left, the work goes on
+//!
+//! shutdown.cancel("the server shuts down");
+//! let left = report(&group, 7, in_time, &shutdown, || 44);   // joins the flight, and leaves
+//! assert!(left.unwrap_err().is_cancelled());
+//! drop(finish);
+//! ```
+//!
+//! A call that is made in this way counts twice in [`stats`](crate::Group::stats). If its own flight has landed and a newer one
+//! has begun, it follows the newer one.
 //!
 //! # Retrying: `backon`
 //!
@@ -689,7 +811,7 @@
 //! a statement reads many rows or syncs the disk. It loses to point queries by primary key over a connection for each thread,
 //! which answer twice as many. The figures: [`Batcher`](crate::Batcher#when-it-pays).
 //!
-//! # The first good reply
+//! # Hedged requests: `Hedge`
 //!
 //! If replicas mostly answer fast and sometimes late, [`Hedge`](crate::Hedge) asks a second one when the first has taken too
 //! long, and returns the first good reply. Put it *inside* the flight: then there is one hedge for all callers of the key.
