@@ -290,7 +290,7 @@ impl<E> Error<Error<E>> {
     ///
     /// ```
     /// use flight_group::{Batcher, Error, Group};
-    /// # use std::collections::HashMap;
+    /// use std::collections::HashMap;
     ///
     /// struct Users {
     ///     reads: Group<u64, String, Error<&'static str>>,
@@ -304,8 +304,11 @@ impl<E> Error<Error<E>> {
     ///     }
     /// }
     ///
-    /// # let rows = Batcher::new(|ids: &[u64]| if ids == [0] { Err("no database") } else { Ok(HashMap::new()) });
-    /// # let users = Users { reads: Group::new(), rows };
+    /// let rows = Batcher::new(|ids: &[u64]| match ids {
+    ///     [0] => Err("no database"),
+    ///     _ => Ok(HashMap::new()),                  // no such row
+    /// });
+    /// let users = Users { reads: Group::new(), rows };
     /// assert_eq!(users.read(0), Err(Error::Work("no database")));
     /// assert_eq!(users.read(7), Err(Error::missing()));
     ///

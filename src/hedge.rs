@@ -273,7 +273,7 @@ impl Hedge {
     /// [`Panicked`]: crate::Ending::Panicked
     ///
     /// ```
-    /// use flight_group::{EventKind, Hedge};
+    /// use flight_group::{EventKind, Hedge, crossbeam_channel};
     ///
     /// let (told, tells) = crossbeam_channel::unbounded();
     /// let hedge = Hedge::new().name("replicas").observer(move |event| {

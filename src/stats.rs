@@ -26,8 +26,9 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// another group) gives 0:
 ///
 /// ```
-/// # use flight_group::{Group, Stats};
-/// # let group: Group<&str, u32> = Group::new();
+/// use flight_group::{Group, Stats};
+///
+/// let group: Group<&str, u32> = Group::new();
 /// let before = group.stats();
 /// group.work(&"a", || 3);
 /// let last_minute = group.stats() - before;

@@ -25,14 +25,20 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 /// use flight_group::{Batcher, Error};
 /// use std::collections::HashMap;
 ///
-/// # struct Database;
-/// # impl Database {
-/// #     fn select_in(&self, ids: &[u64]) -> Result<Vec<(u64, String)>, &'static str> {
-/// #         if ids.contains(&13) { return Err("table is locked") }
-/// #         Ok(ids.iter().filter(|&&id| id < 100).map(|&id| (id, format!("user {id}"))).collect())
-/// #     }
-/// # }
-/// # let database = Database;
+/// // Stands for the client of a database.
+/// struct Database;
+///
+/// impl Database {
+///     fn select_in(&self, ids: &[u64]) -> Result<Vec<(u64, String)>, &'static str> {
+///         if ids.contains(&13) {
+///             return Err("table is locked");
+///         }
+///         let found = ids.iter().filter(|id| **id < 100);
+///         Ok(found.map(|id| (*id, format!("user {id}"))).collect())
+///     }
+/// }
+///
+/// let database = Database;
 /// let users: Batcher<u64, String, &str> = Batcher::new(move |ids: &[u64]| {
 ///     // One query: SELECT id, name FROM users WHERE id IN (..)
 ///     Ok(database.select_in(ids)?.into_iter().collect::<HashMap<_, _>>())
@@ -199,7 +205,7 @@ impl<K, V, E> Batcher<K, V, E> {
     /// it counts from the arrival of the first caller that waits, and is `None` while nobody waits. Blocks on nothing.
     ///
     /// ```
-    /// use flight_group::Batcher;
+    /// use flight_group::{Batcher, crossbeam_channel};
     /// use std::{collections::HashMap, convert::Infallible, thread};
     ///
     /// let (started, has_started) = crossbeam_channel::bounded(1);

@@ -123,7 +123,7 @@ where
     /// As [`Batcher::load`].
     ///
     /// ```
-    /// use flight_group::{Batcher, Error};
+    /// use flight_group::{Batcher, Error, crossbeam_channel};
     /// use std::{collections::HashMap, convert::Infallible, thread, time::Duration};
     ///
     /// let (started, has_started) = crossbeam_channel::bounded(1);

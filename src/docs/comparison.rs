@@ -2,7 +2,7 @@
 //!
 //! * [What was run](#what-was-run)
 //! * [A panic](#a-panic) · [Re-entry](#re-entry) · [Errors](#errors) · [Different keys](#different-keys) ·
-//!   [Leaving](#leaving) · [After a write](#after-a-write) · [Writes](#writes) ·
+//!   [Timeouts and cancellation](#timeouts-and-cancellation) · [After a write](#after-a-write) · [Writes](#writes) ·
 //!   [The thread's token](#the-threads-token) · [What is kept](#what-is-kept) · [A lone call](#a-lone-call) ·
 //!   [Many waiters](#many-waiters)
 //! * [In this crate](#in-this-crate)
@@ -112,7 +112,7 @@
 //! | `singleflight`, `cached` with `sync_writes = true` | one at a time |
 //! | `cached` with `sync_writes = "by_key"` | some wait for others: 64 locks, unless `sync_writes_buckets` says otherwise |
 //!
-//! # Leaving
+//! # Timeouts and cancellation
 //!
 //! | | a follower | the first caller |
 //! | --- | --- | --- |

@@ -5,7 +5,7 @@
 //!
 //! * [`patterns`]: how to use the crate, and what to avoid.
 //! * [`types`]: which keys and errors fit, and what to write where the compiler complains.
-//! * [`observing`]: what is stuck now, spans, meters, and what they mean at 3 a.m.
+//! * [`observing`]: what is stuck now, spans, meters, and which of them to watch.
 //! * [`caches`]: a cache with eviction behind a group, read-through and stale while refresh.
 //! * [`comparison`]: what other crates, and Go's and Java's, do in the same situations, each fact with its test.
 //! * [`limitations`]: what the crate does not do, and when not to use it.

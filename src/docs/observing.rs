@@ -11,7 +11,7 @@
 //! All of them are chosen per group, when it is built. They cost nothing in a group that chose none. Give groups a
 //! [`name`](crate::GroupBuilder::name): everything below shows it.
 //!
-//! # At 3 a.m.
+//! # What is stuck now: `flights()`
 //!
 //! Requests pile up and nobody knows why. Make a page, a signal or a command that prints [`flights()`], oldest first, and read
 //! it like this:
@@ -65,7 +65,7 @@
 //! # Spans
 //!
 //! Feature `tracing`, method `traced()` of the builders of groups, write groups, event groups and batchers, and of
-//! [`Hedge`](crate::Hedge#method.traced). Target of everything: `flight_group`.
+//! [`Hedge`](crate::Hedge). Target of everything: `flight_group`.
 //!
 //! | Span | Level | When |
 //! | --- | --- | --- |

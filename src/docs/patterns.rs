@@ -326,7 +326,7 @@
 //! So send a version with each push. The receiver ignores a push that is not newer than what it knows:
 //!
 //! ```
-//! use flight_group::{Error, WriteGroup};
+//! use flight_group::{Error, WriteGroup, crossbeam_channel};
 //! use std::collections::HashMap;
 //! use std::sync::Mutex;
 //!
@@ -401,7 +401,7 @@
 //! Spawned calls run on the group's own threads, or on an executor of your choice, for instance the pool's queue:
 //!
 //! ```
-//! use flight_group::{Error, Group, Job};
+//! use flight_group::{Error, Group, Job, crossbeam_channel};
 //!
 //! let (queue, jobs) = crossbeam_channel::unbounded::<Job>();
 //! let workers: Vec<_> = (0..2)

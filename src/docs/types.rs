@@ -144,7 +144,8 @@
 //! | --- | --- |
 //! | one error type that is `Clone` | that type |
 //! | one error type that is not | `Arc<ThatType>`; `?` wraps it |
-//! | several types, a box, an `anyhow::Error` | [`SharedError`](crate::SharedError); `?` makes it, or `SharedError::new` |
+//! | several error types | [`SharedError`](crate::SharedError); `?` makes it |
+//! | a box, an `anyhow::Error`, a string | [`SharedError`](crate::SharedError); `.map_err(SharedError::new)?` makes it |
 //! | the [`Error`](crate::Error) of another flight | `Error<OtherE>`, which `?` [flattens](crate::Error::flatten) on the way out |
 //! | nothing | none: see below |
 //!

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 /// [`Error::Abandoned`](crate::Error::Abandoned), and every caller that still has a closure boards again.
 ///
 /// ```
-/// use flight_group::{Group, Job};
+/// use flight_group::{Group, Job, crossbeam_channel};
 ///
 /// let (jobs, queue) = crossbeam_channel::unbounded::<Job>();
 /// let worker = std::thread::spawn(move || queue.into_iter().for_each(Job::run));

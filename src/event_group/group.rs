@@ -125,7 +125,7 @@ where
     ///
     /// Blocks until the key's running push has ended, then as long as the group's timing says, and then until the run with
     /// this event has landed. For a deadline or a cancel token use [`call`](Self::call). Returns early only with
-    /// [`Error::Deadlock`]. It is never refused: [`capacity`](crate::EventGroupBuilder::capacity) does not count blocked callers.
+    /// [`Error::Deadlock`] or [`Error::Closed`]. It is never overloaded: [`capacity`](crate::EventGroupBuilder::capacity) does not count blocked callers.
     ///
     /// ```
     /// use flight_group::{Error, EventGroup, Role};
@@ -191,7 +191,6 @@ where
     /// )
     /// .workers(1)
     /// .capacity(2)
-    /// .workers(1)
     /// .build();
     ///
     /// log.submit(&"app", "a".to_owned()).unwrap();
@@ -212,7 +211,8 @@ where
     /// The event was not accepted, and is dropped:
     ///
     /// * [`Error::Overloaded`]: as much already waits as [`capacity`](crate::EventGroupBuilder::capacity) allows. `push` would
-    ///   block instead.
+    ///   block instead. An event that alone [weighs](crate::EventGroupBuilder::weigh) more than the capacity is always
+    ///   refused, also when nothing waits.
     /// * [`Error::Closed`]: the group was [closed](Self::close).
     /// * [`Error::Abandoned`]: there is no worker, and the system has no thread to give.
     pub fn submit<Q>(&self, key: &Q, event: T) -> Result<(), Error<E>>
