@@ -5,6 +5,7 @@
 //! * [A pair as key](#a-pair-as-key)
 //! * [Which error type](#which-error-type)
 //! * [Work that cannot fail](#work-that-cannot-fail)
+//! * [What the compiler refuses](#what-the-compiler-refuses)
 //!
 //! # Borrowed keys
 //!
@@ -229,4 +230,157 @@
 //!     Ok::<_, Infallible>(ids.iter().map(|&id| (id, id)).collect())
 //! });
 //! assert_eq!(rows.load(&1), Ok(1));
+//! ```
+//!
+//! # What the compiler refuses
+//!
+//! Some mistakes do not compile. Each of these has the line that does beside it.
+//!
+//! A value that threads share must be `Send` and `Sync`. A group of `Rc` works on one thread only:
+//!
+//! ```compile_fail,E0277
+//! use flight_group::Group;
+//! use std::rc::Rc;
+//!
+//! let names: Group<u32, Rc<str>> = Group::new();
+//! std::thread::scope(|s| {
+//!     s.spawn(|| names.work(&7, || Rc::from("Ada")).len());
+//! });
+//! ```
+//!
+//! ```
+//! use flight_group::Group;
+//! use std::sync::Arc;
+//!
+//! let names: Group<u32, Arc<str>> = Group::new();
+//! std::thread::scope(|s| {
+//!     s.spawn(|| names.work(&7, || Arc::from("Ada")).len());
+//! });
+//! ```
+//!
+//! A spawned closure runs on another thread and may outlive its caller, so it cannot borrow from the caller:
+//!
+//! ```compile_fail,E0597
+//! use flight_group::Group;
+//!
+//! let lengths: Group<u32, usize> = Group::new();
+//! let name = "Ada".to_owned();
+//! let borrowed = &name;
+//! lengths.spawn(&7, move || Ok(borrowed.len()));
+//! ```
+//!
+//! ```
+//! use flight_group::Group;
+//!
+//! let lengths: Group<u32, usize> = Group::new();
+//! let name = "Ada".to_owned();
+//! let borrowed = &name;
+//! assert_eq!(lengths.work(&7, || borrowed.len()), 3);        // a call that blocks may borrow
+//! let later = lengths.spawn(&7, move || Ok(name.len()));     // a spawned one takes it along
+//! assert_eq!(later.recv().unwrap().unwrap().value, 3);
+//! ```
+//!
+//! The same counts for an [`EventGroup`](crate::EventGroup), whose closures run on its workers:
+//!
+//! ```compile_fail,E0597
+//! use flight_group::EventGroup;
+//! use std::sync::Mutex;
+//!
+//! let told = Mutex::new(Vec::new());
+//! let far_side = &told;
+//! let sums: EventGroup<&str, u32> =
+//!     EventGroup::new(|sum, n| *sum += n, move |_, sum| Ok(far_side.lock().unwrap().push(sum)));
+//! ```
+//!
+//! ```
+//! use flight_group::EventGroup;
+//! use std::sync::{Arc, Mutex};
+//!
+//! let told = Arc::new(Mutex::new(Vec::new()));
+//! let far_side = told.clone();
+//! let sums: EventGroup<&str, u32> =
+//!     EventGroup::new(|sum, n| *sum += n, move |_, sum| Ok(far_side.lock().unwrap().push(sum)));
+//! sums.push(&"home", 1).unwrap();
+//! assert_eq!(*told.lock().unwrap(), [1]);
+//! ```
+//!
+//! The tasks of an [`ErrGroup`](crate::ErrGroup) may borrow what lives longer than the scope. They cannot borrow what the scope's
+//! closure makes:
+//!
+//! ```compile_fail,E0597
+//! use flight_group::ErrGroup;
+//!
+//! let done: Result<(), String> = ErrGroup::scope(|g| {
+//!     let shard = vec![1, 2];
+//!     let shard = &shard;
+//!     g.spawn(move |_| Ok(assert_eq!(shard.len(), 2)));
+//! });
+//! ```
+//!
+//! ```
+//! use flight_group::ErrGroup;
+//!
+//! let shard = vec![1, 2];
+//! let done: Result<(), String> = ErrGroup::scope(|g| {
+//!     let shard = &shard;
+//!     g.spawn(move |_| Ok(assert_eq!(shard.len(), 2)));
+//! });
+//! assert_eq!(done, Ok(()));
+//! ```
+//!
+//! Nor can the group leave the scope, because all tasks have ended when it returns:
+//!
+//! ```compile_fail,E0521
+//! use flight_group::ErrGroup;
+//!
+//! let mut kept = None;
+//! let done: Result<(), String> = ErrGroup::scope(|g| kept = Some(g.clone()));
+//! ```
+//!
+//! ```
+//! use flight_group::ErrGroup;
+//!
+//! let done: Result<(), String> = ErrGroup::scope(|g| {
+//!     let inner = g.clone();                                 // into a task, yes
+//!     g.spawn(move |_| { inner.spawn(|_| Ok(())); Ok(()) });
+//! });
+//! assert_eq!(done, Ok(()));
+//! ```
+//!
+//! A call borrows its key:
+//!
+//! ```compile_fail,E0716
+//! use flight_group::Group;
+//!
+//! let users: Group<String, u32> = Group::new();
+//! let call = users.call(&String::from("ada")).fresh();
+//! assert_eq!(call.run(|| Ok(1)).unwrap().value, 1);
+//! ```
+//!
+//! ```
+//! use flight_group::Group;
+//!
+//! let users: Group<String, u32> = Group::new();
+//! let key = String::from("ada");
+//! let call = users.call(&key).fresh();
+//! assert_eq!(call.run(|| Ok(1)).unwrap().value, 1);
+//! assert_eq!(call.run(|| Ok(2)).unwrap().value, 2);          // a call can be used again
+//! ```
+//!
+//! A call that is never run is a warning, `unused_must_use`. Here it is an error:
+//!
+//! ```compile_fail
+//! #![deny(unused_must_use)]
+//! use flight_group::Group;
+//!
+//! let users: Group<u32, u32> = Group::new();
+//! users.call(&7).fresh();
+//! ```
+//!
+//! ```
+//! #![deny(unused_must_use)]
+//! use flight_group::Group;
+//!
+//! let users: Group<u32, u32> = Group::new();
+//! assert_eq!(users.call(&7).fresh().run(|| Ok(1)).unwrap().value, 1);
 //! ```
