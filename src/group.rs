@@ -356,11 +356,11 @@ where
     /// }
     /// ```
     ///
-    /// Exactly one message arrives: what [`Call::run`] would have returned, with two differences. A panic of the closure,
-    /// also of this call's own, arrives as [`Error::Panicked`]. [`Error::Abandoned`] arrives if the executor dropped this
-    /// call's job, or if no thread could be started for it. The message arrives also if the group is dropped first, so
-    /// `recv()` does not fail. (It does only if the call boards again and the key's `Hash`, `Eq` or `Clone` panics. It waits
-    /// for ever if an executor keeps the job for ever.)
+    /// Exactly one message arrives: what [`Call::run`] would have returned, with two differences. A panic of the
+    /// closure, also of this call's own, arrives as [`Error::Panicked`]. [`Error::Abandoned`] arrives if the executor
+    /// dropped this call's job, or if no thread could be started for it. The message arrives also if the group is
+    /// dropped first, so `recv()` does not fail. (It does only if the call boards again and the key's `Hash`, `Eq` or
+    /// `Clone` panics. It waits for ever if an executor keeps the job for ever.)
     ///
     /// A flight that is in the air when `main` returns ends with the process. Dropping the group waits for nothing.
     #[doc(alias = "DoChan")]

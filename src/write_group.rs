@@ -30,10 +30,10 @@ use std::time::{Duration, Instant};
 /// hold: a newer value replaces an older one whole, and the work cannot fail because of the value. If the newest fails, all
 /// callers that it covers get its error, and their values are not written.
 ///
-/// It collapses only what arrives *during a run*. If a run is quicker than the pause between two calls, every call gets a run
-/// of its own. For notices that come in bursts and cost little each, as from a file watcher, use an
-/// `EventGroup<K, ()>` with [`quiet`](crate::EventGroupBuilder::quiet) (a debounce): see
-/// [Debounce and throttle](crate::docs::patterns#debounce-and-throttle-a-file-watcher).
+/// It collapses only what arrives *during a run*. If a run is quicker than the pause between two calls, every call gets
+/// a run of its own. For notices that come in bursts and cost little each, as from a file watcher, use an
+/// `EventGroup<K, ()>` with [`quiet`](crate::EventGroupBuilder::quiet) (a debounce): see [Debounce and
+/// throttle](crate::docs::patterns#debounce-and-throttle-a-file-watcher).
 ///
 /// Cloning makes another handle to the same group; type parameters are as for [`Group`].
 ///
@@ -175,9 +175,9 @@ where
     /// Queues the write without blocking. The outcome comes through the receiver. If this call leads, `work` runs on the
     /// group's [`executor`](WriteGroupBuilder::executor), by default on a thread of the group: see [`Group::spawn`].
     ///
-    /// Dropping the receiver cancels nothing: the write is done, or is covered by a newer one, if the process lives long
-    /// enough. Dropping the group waits for nothing, unlike an [`EventGroup`](crate::EventGroup): a write that is in the air
-    /// when `main` returns ends with the process. Before that, wait for the receivers, or
+    /// Dropping the receiver cancels nothing: the write is done, or is covered by a newer one, if the process lives
+    /// long enough. Dropping the group waits for nothing, unlike an [`EventGroup`](crate::EventGroup): a write that is
+    /// in the air when `main` returns ends with the process. Before that, wait for the receivers, or
     /// [`flush`](WriteCall::flush) each key.
     ///
     /// If nobody reads the receiver, report a failure in `work`. A panic reaches the panic hook.

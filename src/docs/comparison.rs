@@ -211,7 +211,7 @@
 //! Its column, as a caller sees it:
 //!
 //! ```
-//! use flight_group::{Error, Group, WriteGroup};
+//! use flight_group::{Error, Group, WriteGroup, crossbeam_channel};
 //! use std::panic::{AssertUnwindSafe, catch_unwind};
 //! use std::time::Duration;
 //!

@@ -30,10 +30,10 @@
 //!
 //! # It does not interrupt work
 //!
-//! A timeout, a deadline or a cancel token ends a *wait*. If a closure hangs, its leader hangs. Its followers leave at their
-//! deadlines, and [`takeover_after`](crate::Call::takeover_after) or [`forget`](crate::Group::forget) lets the next caller
-//! start anew. Give the work its own limits: a timeout of the socket, a limit on the query, the cancel token. One example has
-//! it all: [A limit for a whole request](super::patterns#a-limit-for-a-whole-request).
+//! A timeout, a deadline or a cancel token ends a *wait*. If a closure hangs, its leader hangs. Its followers leave at
+//! their deadlines, and [`takeover_after`](crate::Call::takeover_after) or [`forget`](crate::Group::forget) lets the
+//! next caller start anew. Give the work its own limits: a timeout of the socket, a limit on the query, the cancel
+//! token. One example has it all: [A limit for a whole request](super::patterns#a-limit-for-a-whole-request).
 //!
 //! # Followers get the leader's outcome
 //!
@@ -95,17 +95,18 @@
 //! [`flush`](crate::EventGroup::flush) before `main` returns and before `std::process::exit`. Otherwise the events that wait
 //! are lost with the process.
 //!
-//! When the process ends, it ends the spawned reads and *writes* that are still in the air. The last handle of an `EventGroup` waits for
-//! what was accepted when it is dropped. Dropping a [`Group`](crate::Group) or a [`WriteGroup`](crate::WriteGroup) waits for nothing.
-//! So keep the receivers of [`WriteGroup::spawn`](crate::WriteGroup::spawn) and receive from them before `main` returns, or call
+//! When the process ends, it ends the spawned reads and *writes* that are still in the air. The last handle of an
+//! `EventGroup` waits for what was accepted when it is dropped. Dropping a [`Group`](crate::Group) or a
+//! [`WriteGroup`](crate::WriteGroup) waits for nothing. So keep the receivers of
+//! [`WriteGroup::spawn`](crate::WriteGroup::spawn) and receive from them before `main` returns, or call
 //! [`flush`](crate::WriteCall::flush) for each key.
 //!
 //! [`EventGroup::close`](crate::EventGroup::close) ends in time:
 //!
 //! * With a deadline that has passed it does not wait, but due runs still begin on the workers. It does not give back
 //!   everything that waits. For one key [`withdraw`](crate::EventGroup::withdraw) does.
-//! * A second call waits for the runs that are still in the air, until its own deadline. It always gives back an empty list.
-//!   Whether they have ended says [`in_flight`](crate::EventGroup::in_flight).
+//! * A second call waits for the runs that are still in the air, until its own deadline. It always gives back an empty
+//!   list. Whether they have ended says [`in_flight`](crate::EventGroup::in_flight).
 //!
 //! # Fork
 //!

@@ -211,17 +211,18 @@
 //! assert_eq!(current.load().limit, 20);                    // a bad file changes nothing
 //! ```
 //!
-//! If the receiver is dropped, the error of a reload reaches nobody. So report it in the closure. A panic of the closure reaches
-//! the panic hook, as every panic does.
+//! If the receiver is dropped, the error of a reload reaches nobody. So report it in the closure. A panic of the
+//! closure reaches the panic hook, as every panic does.
 //!
 //! `cargo run --release --example config_reload` does it with a real file and a real watcher. It measures
 //! `spawn` against `write` in the callback, and shows Kubernetes' swap of `..data`, SIGHUP, and a request that waits.
 //!
 //! # Debounce and throttle: a file watcher
 //!
-//! A `WriteGroup` collapses only the notices that arrive *while a reload runs*. One change of a small file makes several notices, and
-//! a reload of 50 µs is over before the next one comes: then nearly every notice costs a reload, and some of the reloads read a
-//! half-written file. Wait until the notices pause. That is an [`EventGroup`](crate::EventGroup) whose events are empty:
+//! A `WriteGroup` collapses only the notices that arrive *while a reload runs*. One change of a small file makes
+//! several notices, and a reload of 50 µs is over before the next one comes: then nearly every notice costs a reload,
+//! and some of the reloads read a half-written file. Wait until the notices pause. That is an
+//! [`EventGroup`](crate::EventGroup) whose events are empty:
 //!
 //! ```
 //! use flight_group::EventGroup;
@@ -234,8 +235,8 @@
 //!
 //! fn reloads(reload: impl Fn(&str) -> Result<(), Arc<str>> + Send + Sync + 'static) -> Reloads {
 //!     EventGroup::builder(|_: &mut (), ()| (), move |name: &String, ()| reload(name))
-//!         .quiet(Duration::from_millis(20))                  // debounce: reload when it is quiet,
-//!         .max_wait(Duration::from_millis(200))              // but no later than this
+//!         .quiet(Duration::from_millis(20))                  // debounce: wait for a pause,
+//!         .max_wait(Duration::from_millis(200))              // but no longer than this
 //!         .on_failure(|name, error| eprintln!("{name}: {error}"))
 //!         .build()
 //! }
@@ -395,8 +396,8 @@
 //!   other keys keep their threads.
 //! * A panic of the work goes on in the leader, which is a worker of the pool. A worker's loop must catch it, as any other
 //!   panic of a request. [`Job::run`](crate::Job::run) catches it by itself.
-//! * At shutdown cancel a token that all calls have: see [`cancel`](crate::Call::cancel). It frees the workers that wait. Give the
-//!   work the token, too: see [A limit for a whole request](#a-limit-for-a-whole-request).
+//! * At shutdown cancel a token that all calls have: see [`cancel`](crate::Call::cancel). It frees the workers that
+//!   wait. Give the work the token, too: see [A limit for a whole request](#a-limit-for-a-whole-request).
 //!
 //! Spawned calls run on the group's own threads, or on an executor of your choice, for instance the pool's queue:
 //!
@@ -429,10 +430,10 @@
 //!
 //! # A limit for a whole request
 //!
-//! [`timeout`](crate::Call::timeout), [`deadline`](crate::Call::deadline) and [`cancel`](crate::Call::cancel) end a follower's wait. The
-//! leader works, and nobody can interrupt its closure. So give the deadline and the token to the work, too. To get the same error
-//! from both, make `E` an `Error<SharedError>`. The closure returns what a wait would return, and `?` outside
-//! [flattens](crate::Error::flatten) the error:
+//! [`timeout`](crate::Call::timeout), [`deadline`](crate::Call::deadline) and [`cancel`](crate::Call::cancel) end a
+//! follower's wait. The leader works, and nobody can interrupt its closure. So give the deadline and the token to the
+//! work, too. To get the same error from both, make `E` an `Error<SharedError>`. The closure returns what a wait would
+//! return, and `?` outside [flattens](crate::Error::flatten) the error:
 //!
 //! ```
 //! use flight_group::{CancelToken, Error, Group, SharedError};
@@ -490,11 +491,12 @@
 //! assert_eq!(status(&reports.total(7, soon)), 503);
 //! ```
 //!
-//! * One long query cannot look at a token. Interrupt it from outside: SQLite calls a `progress_handler` while a query runs, and
-//!   most clients of a database or of HTTP have a timeout for each request.
+//! * One long query cannot look at a token. Interrupt it from outside: SQLite calls a `progress_handler` while a query
+//!   runs, and most clients of a database or of HTTP have a timeout for each request.
 //! * A follower gets the leader's error. If its own deadline is later, it may want to try again: see
 //!   [`share_failures`](crate::GroupBuilder::share_failures).
-//! * The message of `Error::timed_out()` speaks of a wait for a flight. Match on the variant, and write a message of your own.
+//! * The message of `Error::timed_out()` speaks of a wait for a flight. Match on the variant, and write a message of
+//!   your own.
 //! * If the leader must be able to leave while its work goes on, spawn the work: see
 //!   [Timeout for the first caller](#timeout-for-the-first-caller).
 //!
@@ -532,10 +534,10 @@
 #![cfg_attr(not(doctest), doc = include_str!("patterns/rayon_pool.rs"))]
 #![cfg_attr(not(doctest), doc = "```")]
 //!
-//! * A load that needs another key: read it before `spawn`, or without a group, or through a second group with a pool of its
-//!   own. Through the same group the loads may take all threads of the pool and wait for each other's keys.
-//! * Callers whose calls do not meet load again. With a cache, look into it before `spawn` and once more in the closure, and
-//!   store the value there: see [A cache that does not stampede](#a-cache-that-does-not-stampede).
+//! * A load that needs another key: read it before `spawn`, or without a group, or through a second group with a pool
+//!   of its own. Through the same group the loads may take all threads of the pool and wait for each other's keys.
+//! * Callers whose calls do not meet load again. With a cache, look into it before `spawn` and once more in the
+//!   closure, and store the value there: see [A cache that does not stampede](#a-cache-that-does-not-stampede).
 //! * A leader of that pool that waits inside rayon may run another load on top of its own. That does no harm, but the leader
 //!   lands later.
 //! * Without an executor, spawned calls run on the group's own threads. That is enough if the work does not use rayon. On
@@ -591,8 +593,8 @@
 //!
 //! Exactly one message arrives, so `recv` does not fail: see [`spawn`](crate::Group::spawn).
 //!
-//! A [`CancelToken`](crate::CancelToken) cannot be put into `select!`. To leave at a deadline *and* when a token is cancelled, spawn
-//! the work, and [follow](crate::Call::follow) the flight with the options of a call:
+//! A [`CancelToken`](crate::CancelToken) cannot be put into `select!`. To leave at a deadline *and* when a token is
+//! cancelled, spawn the work, and [follow](crate::Call::follow) the flight with the options of a call:
 //!
 //! ```
 //! use flight_group::{CancelToken, Error, Group, Landing};
@@ -631,8 +633,8 @@
 //! drop(finish);
 //! ```
 //!
-//! A call that is made in this way counts twice in [`stats`](crate::Group::stats). If its own flight has landed and a newer one
-//! has begun, it follows the newer one.
+//! A call that is made in this way counts twice in [`stats`](crate::Group::stats). If its own flight has landed and a
+//! newer one has begun, it follows the newer one.
 //!
 //! # Retrying: `backon`
 //!
@@ -764,19 +766,20 @@
 //! [`workers`](crate::EventGroupBuilder::workers), all other keys wait for them. So limit the number of tries, and let `push` look
 //! at a [`CancelToken`](crate::CancelToken) between the tries, so that a shutdown can end them.
 //!
-//! Do not submit a failed event again from [`on_failure`](crate::EventGroupBuilder::on_failure) if `merge` keeps the newer event.
-//! There are two traps:
+//! Do not submit a failed event again from [`on_failure`](crate::EventGroupBuilder::on_failure) if `merge` keeps the
+//! newer event. There are two traps:
 //!
-//! * *The old state wins.* The failed event is older than those that have arrived meanwhile. Submitted again, it arrives last and
-//!   is merged as the newest. If "packed" fails and "delivered" waits, the far side gets "packed" twice and "delivered" never.
-//! * *A [`delay`](crate::EventCall::delay) is no pause while events arrive.* An event without a delay takes the delayed ones
-//!   along, so under a steady stream the failed event is pushed again at once.
+//! * *The old state wins.* The failed event is older than those that have arrived meanwhile. Submitted again, it
+//!   arrives last and is merged as the newest. If "packed" fails and "delivered" waits, the far side gets "packed"
+//!   twice and "delivered" never.
+//! * *A [`delay`](crate::EventCall::delay) is no pause while events arrive.* An event without a delay takes the delayed
+//!   ones along, so under a steady stream the failed event is pushed again at once.
 //!
-//! Submitting again is right only if the order of the events does not matter to `merge`: it adds up, or the events carry a version
-//! and it keeps the greater one (`if new.version > old.version { *old = new }`). Then put the event into the error (`E` is
-//! `Arc<Failed>`, with the event in `Failed`), and let `on_failure` reach the group through a `Weak` from `Arc::new_cyclic`. `flush`
-//! and the last drop do not wait for events that are submitted again. In the last drop the `Weak` is empty: log those events, or
-//! write them to disk.
+//! Submitting again is right only if the order of the events does not matter to `merge`: it adds up, or the events
+//! carry a version and it keeps the greater one (`if new.version > old.version { *old = new }`). Then put the event
+//! into the error (`E` is `Arc<Failed>`, with the event in `Failed`), and let `on_failure` reach the group through a
+//! `Weak` from `Arc::new_cyclic`. `flush` and the last drop do not wait for events that are submitted again. In the
+//! last drop the `Weak` is empty: log those events, or write them to disk.
 //!
 //! # Many keys in one call
 //!

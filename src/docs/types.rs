@@ -304,8 +304,8 @@
 //! assert_eq!(*told.lock().unwrap(), [1]);
 //! ```
 //!
-//! The tasks of an [`ErrGroup`](crate::ErrGroup) may borrow what lives longer than the scope. They cannot borrow what the scope's
-//! closure makes:
+//! The tasks of an [`ErrGroup`](crate::ErrGroup) may borrow what lives longer than the scope. They cannot borrow what
+//! the scope's closure makes:
 //!
 //! ```compile_fail,E0597
 //! use flight_group::ErrGroup;

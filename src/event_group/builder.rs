@@ -228,8 +228,8 @@ impl<K, T, V, E> EventGroupBuilder<K, T, V, E> {
     /// is held. If it panics before an event is accepted, that unwinds from `submit`; later it counts as a panic of
     /// `merge`. Events of blocked callers are not weighed.
     ///
-    /// An event that weighs more than the whole capacity is always refused with [`Error::Overloaded`]. To submit it later does
-    /// not help: split it, or raise the capacity.
+    /// An event that weighs more than the whole capacity is always refused with [`Error::Overloaded`]. To submit it
+    /// later does not help: split it, or raise the capacity.
     ///
     /// ```
     /// use std::time::Duration;

@@ -125,7 +125,8 @@ where
     ///
     /// Blocks until the key's running push has ended, then as long as the group's timing says, and then until the run with
     /// this event has landed. For a deadline or a cancel token use [`call`](Self::call). Returns early only with
-    /// [`Error::Deadlock`] or [`Error::Closed`]. It is never overloaded: [`capacity`](crate::EventGroupBuilder::capacity) does not count blocked callers.
+    /// [`Error::Deadlock`] or [`Error::Closed`]. It is never overloaded, because
+    /// [`capacity`](crate::EventGroupBuilder::capacity) does not count blocked callers.
     ///
     /// ```
     /// use flight_group::{Error, EventGroup, Role};
