@@ -160,7 +160,7 @@ pub use event_group::{EventCall, EventGroup, EventGroupBuilder, EventStats};
 pub use group::{Call, Group, GroupBuilder, ManyCall};
 pub use hedge::{Hedge, HedgeError};
 pub use landing::{Landing, Role};
-pub use observer::{Ending, Event, EventKind};
+pub use observer::{Ending, Event, EventKind, FleetRole};
 pub use shared_error::SharedError;
 pub use site::{Kind, Site};
 pub use stats::{FlightInfo, Stats};
