@@ -13,15 +13,19 @@
 //! `cargo run --release --example batch_queries` does it; `-- --help` lists the options.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
+#[path = "shared/args.rs"]
+mod args;
+#[path = "shared/chart.rs"]
+mod chart;
+
 use flight_group::{Batcher, Error};
+use lexopt::prelude::*;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -38,7 +42,7 @@ usage: cargo run --release --example batch_queries -- [options]
   --threads N   how many threads ask (default: 32)
   --seconds S   how long each way of asking is measured (default: 1)
   --rows N      rows in the table (default: 20000)
-  --svg FILE    write a chart, too
+  --svg FILE    where to write the chart (default: target/batch_queries.svg)
   --help        this text
 ";
 
@@ -46,64 +50,36 @@ struct Settings {
     threads: u64,
     seconds: f64,
     rows: u64,
-    svg: Option<PathBuf>,
+    svg: PathBuf,
 }
 
 fn main() -> ExitCode {
-    let settings = match settings(env::args_os().skip(1)) {
-        Ok(Some(settings)) => settings,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(message) => {
-            eprintln!("batch_queries: {message}");
-            return ExitCode::from(2);
-        }
-    };
-    let directory = env::temp_dir().join(format!("flight-group-batch-queries-{}", std::process::id()));
-    let outcome = fs::create_dir_all(&directory)
-        .map_err(|error| format!("cannot create {}: {error}", directory.display()))
-        .and_then(|()| report(&settings, &directory));
-    let _ = fs::remove_dir_all(&directory);
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("batch_queries: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    args::main(HELP, Settings::parse, |settings| {
+        let directory = env::temp_dir().join(format!("flight-group-batch-queries-{}", std::process::id()));
+        let outcome = fs::create_dir_all(&directory)
+            .map_err(|error| format!("cannot create {}: {error}", directory.display()))
+            .and_then(|()| report(&settings, &directory));
+        let _ = fs::remove_dir_all(&directory);
+        outcome
+    })
 }
 
-/// `None`: help was asked for.
-fn settings(mut args: impl Iterator<Item = OsString>) -> Result<Option<Settings>, String> {
-    let mut settings = Settings { threads: 32, seconds: 1.0, rows: 20_000, svg: None };
-    while let Some(arg) = args.next() {
-        let name = arg.to_str().unwrap_or_default();
-        match name {
-            "--help" | "-h" => return Ok(None),
-            "--threads" => settings.threads = number(name, args.next(), 1, 1_024)?,
-            "--rows" => settings.rows = number(name, args.next(), 1, 10_000_000)?,
-            "--seconds" => settings.seconds = number(name, args.next(), 0.05, 600.0)?,
-            "--svg" => settings.svg = Some(args.next().ok_or("--svg wants a file, and nothing follows it")?.into()),
-            _ => return Err(format!("unknown option {arg:?}; --help lists them")),
+impl Settings {
+    /// `None`: help was asked for.
+    fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
+        let mut settings = Self { threads: 32, seconds: 1.0, rows: 20_000, svg: chart::default_path() };
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("threads") => settings.threads = args::number(&mut parser, "--threads", 1..=1_024)?,
+                Long("seconds") => settings.seconds = args::number(&mut parser, "--seconds", 0.05..=600.0)?,
+                Long("rows") => settings.rows = args::number(&mut parser, "--rows", 1..=10_000_000)?,
+                Long("svg") => settings.svg = parser.value()?.into(),
+                Long("help") | Short('h') => return Ok(None),
+                _ => return Err(arg.unexpected()),
+            }
         }
-    }
-    // Found out now, and not after all has been measured.
-    if let Some(path) = &settings.svg {
-        fs::File::create(path).map_err(|error| format!("cannot write the chart to {}: {error}", path.display()))?;
-    }
-    Ok(Some(settings))
-}
-
-fn number<N>(name: &str, given: Option<OsString>, least: N, most: N) -> Result<N, String>
-where
-    N: FromStr + PartialOrd + std::fmt::Display,
-{
-    let given = given.ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
-    match given.to_str().and_then(|text| text.parse::<N>().ok()) {
-        Some(number) if number >= least && number <= most => Ok(number),
-        _ => Err(format!("{name} is {given:?}, expected a number from {least} to {most}")),
+        chart::check(&settings.svg)?;
+        Ok(Some(settings))
     }
 }
 
@@ -133,7 +109,7 @@ fn report(settings: &Settings, directory: &Path) -> Result<(), String> {
     eprintln!("filling a table of {} rows in {}", settings.rows, file.display());
     let _open = fill(&file, settings.rows).map_err(|error| format!("cannot fill {}: {error}", file.display()))?;
 
-    let alone = &Settings { threads: 1, svg: None, ..*settings };
+    let alone = &Settings { threads: 1, svg: PathBuf::new(), ..*settings };
     let all = settings.rows;
     let mut questions = vec![(alone, Question::ByKey), (settings, Question::ByKey)];
     let scans = [100, 1_000, all].map(|rows| rows.min(all));
@@ -153,12 +129,11 @@ fn report(settings: &Settings, directory: &Path) -> Result<(), String> {
 
     print_table(settings, &results);
     print_verdicts(&results);
-    if let Some(path) = &settings.svg {
-        let chart = path.display();
-        let rows: Vec<_> = results.iter().flat_map(|result| &result.rows).collect();
-        fs::write(path, svg(settings, &rows)).map_err(|error| format!("cannot write the chart to {chart}: {error}"))?;
-        println!("chart: {chart}");
-    }
+    let rows: Vec<_> = results.iter().flat_map(|result| &result.rows).collect();
+    let chart = settings.svg.display();
+    fs::write(&settings.svg, svg(settings, &rows))
+        .map_err(|error| format!("cannot write the chart to {chart}: {error}"))?;
+    println!("chart: {chart}");
     Ok(())
 }
 
@@ -253,7 +228,7 @@ const ROUNDS: u32 = 5;
 
 fn measure(settings: &Settings, question: String, contenders: Vec<Contender>) -> Result<Found, String> {
     let is_terminal = std::io::stderr().is_terminal();
-    let mut first = play(&Settings { threads: 1, svg: None, ..*settings }, &contenders[0], 0)?;
+    let mut first = play(&Settings { threads: 1, svg: PathBuf::new(), ..*settings }, &contenders[0], 0)?;
     first.sort_unstable();
     let alone = percentile(&first, 0.50);
     contenders[0].statements.store(0, Relaxed);

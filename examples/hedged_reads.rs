@@ -10,9 +10,14 @@
 //! checked. The table goes to standard output, the curves to an SVG file in `target`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints")]
 
+#[path = "shared/args.rs"]
+mod args;
+#[path = "shared/chart.rs"]
+mod chart;
+
 use flight_group::hedge::Threads;
 use flight_group::{Error, Hedge, HedgeError};
-use std::ffi::OsString;
+use lexopt::prelude::*;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -45,24 +50,7 @@ usage: cargo run --release --example hedged_reads -- [options]
 ";
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args_os().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(message) => {
-            eprintln!("hedged_reads: {message}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("hedged_reads: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    args::main(HELP, Options::parse, |options| run(&options))
 }
 
 fn run(options: &Options) -> Result<(), String> {
@@ -299,39 +287,18 @@ struct Options {
 
 impl Options {
     /// `None`: help was asked for.
-    fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
-        let mut options = Self { reads: 4_000, rate: 400, svg: default_svg() };
-        while let Some(arg) = args.next() {
-            let name = arg.to_str().unwrap_or_default();
-            match name {
-                "--help" | "-h" => return Ok(None),
-                "--reads" => options.reads = number(name, args.next(), 10_000_000)?,
-                "--rate" => options.rate = number(name, args.next(), 2_000)?,
-                "--svg" => options.svg = args.next().ok_or("--svg wants a file, and nothing follows it")?.into(),
-                _ => return Err(format!("unknown option {arg:?}; --help lists them")),
+    fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
+        let mut options = Self { reads: 4_000, rate: 400, svg: chart::default_path() };
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("reads") => options.reads = args::number(&mut parser, "--reads", 1..=10_000_000)?,
+                Long("rate") => options.rate = args::number(&mut parser, "--rate", 1..=2_000)?,
+                Long("svg") => options.svg = parser.value()?.into(),
+                Long("help") | Short('h') => return Ok(None),
+                _ => return Err(arg.unexpected()),
             }
         }
-        // Found out now, and not after half a minute of reads.
-        if let Some(directory) = options.svg.parent() {
-            let _ = std::fs::create_dir_all(directory);
-        }
-        let created = std::fs::File::create(&options.svg);
-        created.map_err(|e| format!("cannot write the chart to {}: {e}", options.svg.display()))?;
+        chart::check(&options.svg)?;
         Ok(Some(options))
     }
-}
-
-fn number(name: &str, given: Option<OsString>, most: usize) -> Result<usize, String> {
-    let given = given.ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
-    let number = given.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=most).contains(number));
-    number.ok_or_else(|| format!("{name} is {given:?}, expected a number from 1 to {most}"))
-}
-
-/// `target` of this package where it was built, so that the chart is found again from wherever the program is run.
-fn default_svg() -> PathBuf {
-    // target/release/examples/hedged_reads
-    let target = std::env::current_exe().ok().and_then(|exe| exe.ancestors().nth(3).map(PathBuf::from));
-    let target = target.unwrap_or_default();
-    let here = std::env::current_dir().unwrap_or_default();
-    target.strip_prefix(&here).unwrap_or(&target).join("hedged_reads.svg")
 }

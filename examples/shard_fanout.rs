@@ -7,10 +7,13 @@
 //! interrupts the queries that run, through SQLite's progress handler and the group's token, and skips the rest.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints")]
 
+#[path = "shared/args.rs"]
+mod args;
+
 use flight_group::{CancelToken, ErrGroup};
+use lexopt::prelude::*;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,27 +38,12 @@ usage: cargo run --release --example shard_fanout -- [options]
 type Spent = BTreeMap<u64, u64>;
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args_os().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(message) => {
-            eprintln!("shard_fanout: {message}");
-            return ExitCode::from(2);
-        }
-    };
-    let directory = std::env::temp_dir().join(format!("shard_fanout-{}", std::process::id()));
-    let outcome = run(&options, &directory);
-    let _ = std::fs::remove_dir_all(&directory);
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("shard_fanout: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    args::main(HELP, Options::parse, |options| {
+        let directory = std::env::temp_dir().join(format!("shard_fanout-{}", std::process::id()));
+        let outcome = run(&options, &directory);
+        let _ = std::fs::remove_dir_all(&directory);
+        outcome
+    })
 }
 
 fn run(options: &Options, directory: &Path) -> Result<(), String> {
@@ -233,24 +221,17 @@ struct Options {
 
 impl Options {
     /// `None`: help was asked for.
-    fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
+    fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
         let mut options = Self { shards: 12, orders: 200_000, limit: 4 };
-        while let Some(arg) = args.next() {
-            let name = arg.to_str().unwrap_or_default();
-            match name {
-                "--help" | "-h" => return Ok(None),
-                "--shards" => options.shards = number(name, args.next(), 1_000)? as usize,
-                "--orders" => options.orders = number(name, args.next(), 100_000_000)?,
-                "--limit" => options.limit = number(name, args.next(), 1_000)? as usize,
-                _ => return Err(format!("unknown option {arg:?}; --help lists them")),
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("shards") => options.shards = args::number(&mut parser, "--shards", 1..=1_000)?,
+                Long("orders") => options.orders = args::number(&mut parser, "--orders", 1..=100_000_000)?,
+                Long("limit") => options.limit = args::number(&mut parser, "--limit", 1..=1_000)?,
+                Long("help") | Short('h') => return Ok(None),
+                _ => return Err(arg.unexpected()),
             }
         }
         Ok(Some(options))
     }
-}
-
-fn number(name: &str, given: Option<OsString>, most: u64) -> Result<u64, String> {
-    let given = given.ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
-    let number = given.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=most).contains(number));
-    number.ok_or_else(|| format!("{name} is {given:?}, expected a number from 1 to {most}"))
 }

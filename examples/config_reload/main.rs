@@ -22,9 +22,12 @@
 //! exit code 1 if it is not so.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's output")]
 
+#[path = "../shared/args.rs"]
+mod args;
 mod service;
 mod triggers;
 
+use lexopt::prelude::*;
 use service::{Callback, Config, Problem, Service, problem, watch};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -90,27 +93,10 @@ impl Drop for Directory {
 }
 
 fn main() -> ExitCode {
-    let (bursts, changes) = match arguments(std::env::args_os().skip(1)) {
-        Ok(Some(numbers)) => numbers,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(message) => {
-            eprintln!("config_reload: {message}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(bursts, changes) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("config_reload: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    args::main(HELP, parse, run)
 }
 
-fn run(bursts: i64, changes: i64) -> Result<(), Problem> {
+fn run((bursts, changes): (i64, i64)) -> Result<(), Problem> {
     let directory = std::env::temp_dir().join(format!("flight-group-config-{}", std::process::id()));
     std::fs::create_dir_all(&directory).map_err(problem)?;
     // The watcher reports the path as the system has it, without links.
@@ -283,20 +269,16 @@ fn ms(duration: Duration) -> String {
     format!("{:.0} ms", duration.as_secs_f64() * 1e3)
 }
 
-/// How many bursts of how many changes; `None` for help.
-fn arguments(mut args: impl Iterator<Item = std::ffi::OsString>) -> Result<Option<(i64, i64)>, String> {
+/// How many bursts of how many changes. `None`: help was asked for.
+fn parse(mut parser: lexopt::Parser) -> Result<Option<(i64, i64)>, lexopt::Error> {
     let (mut bursts, mut changes) = (5, 100);
-    while let Some(arg) = args.next() {
-        let name = arg.to_string_lossy();
-        let number = match &*name {
-            "--help" | "-h" => return Ok(None),
-            "--bursts" => &mut bursts,
-            "--changes" => &mut changes,
-            _ => return Err(format!("unknown option {arg:?}; --help lists them")),
-        };
-        let value = args.next().ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
-        let parsed = value.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=10_000).contains(number));
-        *number = parsed.ok_or_else(|| format!("{name} is {value:?}, expected a number from 1 to 10000"))?;
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("bursts") => bursts = args::number(&mut parser, "--bursts", 1..=10_000)?,
+            Long("changes") => changes = args::number(&mut parser, "--changes", 1..=10_000)?,
+            Long("help") | Short('h') => return Ok(None),
+            _ => return Err(arg.unexpected()),
+        }
     }
     Ok(Some((bursts, changes)))
 }

@@ -15,11 +15,14 @@
 //! overtook each other, or if a call returned before its change was delivered.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's output")]
 
+#[path = "../shared/args.rs"]
+mod args;
 mod events;
 mod http;
 mod progress;
 mod writes;
 
+use lexopt::prelude::*;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -83,45 +86,28 @@ fn both_ways(options: Options) -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    let options = match arguments(std::env::args_os().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(message) => {
-            eprintln!("event_push: {message}");
-            return ExitCode::from(2);
-        }
-    };
-    match both_ways(options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("event_push: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    args::main(HELP, Options::parse, both_ways)
 }
 
-/// `None` for help.
-fn arguments(mut args: impl Iterator<Item = std::ffi::OsString>) -> Result<Option<Options>, String> {
-    let mut options =
-        Options { events: 12_000, orders: 12, threads: 32, rate: 20_000, seconds: 3, stream_orders: 1_000 };
-    while let Some(arg) = args.next() {
-        let name = arg.to_string_lossy();
-        let (number, most) = match &*name {
-            "--help" | "-h" => return Ok(None),
-            "--events" => (&mut options.events, 10_000_000),
-            "--orders" => (&mut options.orders, 1_000_000),
-            "--threads" => (&mut options.threads, 1_000),
-            "--rate" => (&mut options.rate, 1_000_000),
-            "--seconds" => (&mut options.seconds, 600),
-            "--stream-orders" => (&mut options.stream_orders, 1_000_000),
-            _ => return Err(format!("unknown option {arg:?}; --help lists them")),
-        };
-        let value = args.next().ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
-        let parsed = value.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=most).contains(number));
-        *number = parsed.ok_or_else(|| format!("{name} is {value:?}, expected a number from 1 to {most}"))?;
+impl Options {
+    /// `None`: help was asked for.
+    fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
+        let mut options =
+            Self { events: 12_000, orders: 12, threads: 32, rate: 20_000, seconds: 3, stream_orders: 1_000 };
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("events") => options.events = args::number(&mut parser, "--events", 1..=10_000_000)?,
+                Long("orders") => options.orders = args::number(&mut parser, "--orders", 1..=1_000_000)?,
+                Long("threads") => options.threads = args::number(&mut parser, "--threads", 1..=1_000)?,
+                Long("rate") => options.rate = args::number(&mut parser, "--rate", 1..=1_000_000)?,
+                Long("seconds") => options.seconds = args::number(&mut parser, "--seconds", 1..=600)?,
+                Long("stream-orders") => {
+                    options.stream_orders = args::number(&mut parser, "--stream-orders", 1..=1_000_000)?;
+                }
+                Long("help") | Short('h') => return Ok(None),
+                _ => return Err(arg.unexpected()),
+            }
+        }
+        Ok(Some(options))
     }
-    Ok(Some(options))
 }

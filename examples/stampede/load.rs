@@ -6,7 +6,6 @@ use crate::database::Database;
 use crate::progress::Progress;
 use crate::server::Server;
 use crate::site::{Counts, Site};
-use crate::trace::Trace;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,7 +13,6 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct Load<'a> {
     options: &'a Options,
-    trace: &'a Trace,
     database: &'a Database,
     /// The first answer for each key. The data never change, so that every other must be the same, in both runs.
     answers: Vec<OnceLock<String>>,
@@ -51,8 +49,8 @@ struct Shared<'a> {
 }
 
 impl<'a> Load<'a> {
-    pub(crate) fn new(options: &'a Options, trace: &'a Trace, database: &'a Database) -> Self {
-        Self { options, trace, database, answers: trace.keys().iter().map(|_| OnceLock::new()).collect() }
+    pub(crate) fn new(options: &'a Options, database: &'a Database) -> Self {
+        Self { options, database, answers: options.trace.keys().iter().map(|_| OnceLock::new()).collect() }
     }
 
     /// One run: a fresh server with an empty cache, and every request of the trace.
@@ -82,12 +80,12 @@ impl<'a> Load<'a> {
             *query = query.saturating_sub(lead_in);
         }
         let bursts = shared.bursts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Run { name, requests: self.trace.requests().len(), counts, latencies, bursts, wall })
+        Ok(Run { name, requests: self.options.trace.requests().len(), counts, latencies, bursts, wall })
     }
 
     /// Whether all entries expire just before this request.
     fn is_burst(&self, request: usize) -> bool {
-        let (requests, bursts) = (self.trace.requests().len(), self.options.bursts);
+        let (requests, bursts) = (self.options.trace.requests().len(), self.options.bursts);
         // Evenly spread, none at either end.
         (1..=bursts).any(|burst| burst * requests / (bursts + 1) == request)
     }
@@ -96,7 +94,7 @@ impl<'a> Load<'a> {
 impl Shared<'_> {
     /// Has the clients send every request, and returns their latencies.
     fn replay(&self, name: &str, clients: Vec<Client>) -> Result<Vec<Duration>, String> {
-        let total = self.load.trace.requests().len();
+        let total = self.load.options.trace.requests().len();
         let (finished, results) = mpsc::channel();
         std::thread::scope(|s| {
             let clients_count = clients.len();
@@ -132,14 +130,14 @@ impl Shared<'_> {
 
     /// One client's life: takes the next request, waits until it is due, sends it.
     fn send_requests(&self, client: &Client) -> Result<Vec<Duration>, String> {
-        let (trace, rate) = (self.load.trace, self.load.options.rate);
+        let Options { trace, rate, .. } = self.load.options;
         let mut latencies = Vec::new();
         loop {
             let number = self.next.fetch_add(1, Relaxed);
             let Some(&key) = trace.requests().get(number) else { return Ok(latencies) };
             // Users come when they come, however slow the server is. A request that finds no client free is sent
             // late, and its latency counts from when it was due.
-            let due = self.start + Duration::from_secs_f64(number as f64 / rate as f64);
+            let due = self.start + Duration::from_secs_f64(number as f64 / *rate as f64);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             if self.load.is_burst(number) {
                 client.delete("/cache")?;
