@@ -17,19 +17,26 @@
 mod args;
 #[path = "shared/chart.rs"]
 mod chart;
+#[path = "shared/progress.rs"]
+mod progress;
+#[path = "shared/quantile.rs"]
+mod quantile;
 
 use flight_group::{Batcher, Error};
 use lexopt::prelude::*;
+use quantile::Sorted;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{fs, thread};
+use tempfile::TempDir;
 
 /// SQLite's errors are not `Clone`, and every caller of a batch gets its own.
 type SqlError = Arc<rusqlite::Error>;
@@ -54,14 +61,7 @@ struct Settings {
 }
 
 fn main() -> ExitCode {
-    args::main(HELP, Settings::parse, |settings| {
-        let directory = env::temp_dir().join(format!("flight-group-batch-queries-{}", std::process::id()));
-        let outcome = fs::create_dir_all(&directory)
-            .map_err(|error| format!("cannot create {}: {error}", directory.display()))
-            .and_then(|()| report(&settings, &directory));
-        let _ = fs::remove_dir_all(&directory);
-        outcome
-    })
+    args::main(HELP, Settings::parse, |settings| report(&settings))
 }
 
 impl Settings {
@@ -104,8 +104,10 @@ const LOCKED: &str = "one connection, locked";
 const EACH: &str = "a connection each";
 const BATCHER: &str = "one connection, Batcher";
 
-fn report(settings: &Settings, directory: &Path) -> Result<(), String> {
-    let file = directory.join("users.db");
+fn report(settings: &Settings) -> Result<(), String> {
+    let directory =
+        TempDir::with_prefix("batch_queries-").map_err(|error| format!("cannot create a folder: {error}"))?;
+    let file = directory.path().join("users.db");
     eprintln!("filling a table of {} rows in {}", settings.rows, file.display());
     let _open = fill(&file, settings.rows).map_err(|error| format!("cannot fill {}: {error}", file.display()))?;
 
@@ -227,43 +229,36 @@ struct Contender {
 const ROUNDS: u32 = 5;
 
 fn measure(settings: &Settings, question: String, contenders: Vec<Contender>) -> Result<Found, String> {
-    let is_terminal = std::io::stderr().is_terminal();
-    let mut first = play(&Settings { threads: 1, svg: PathBuf::new(), ..*settings }, &contenders[0], 0)?;
-    first.sort_unstable();
-    let alone = percentile(&first, 0.50);
+    let first = play(&Settings { threads: 1, svg: PathBuf::new(), ..*settings }, &contenders[0], 0)?;
+    let alone = Sorted::new(first).quantile(0.5).unwrap_or_default();
     contenders[0].statements.store(0, Relaxed);
 
     let mut waits = vec![Vec::new(); contenders.len()];
     let mut per_second = vec![Vec::new(); contenders.len()];
+    let progress = progress::bar(&question, ROUNDS as usize * contenders.len(), "turns");
     for round in 1..=ROUNDS {
         for (n, contender) in contenders.iter().enumerate() {
-            if is_terminal {
-                eprint!("\r{question}, round {round} of {ROUNDS}: {:<30}", contender.name);
-            }
+            progress.set_message(contender.name);
             let start = Instant::now();
             let answers = play(settings, contender, u64::from(round))?;
             per_second[n].push(answers.len() as f64 / start.elapsed().as_secs_f64());
             waits[n].extend(answers);
+            progress.inc(1);
         }
     }
-    eprintln!("{}{question}: done", if is_terminal { "\r\x1b[K" } else { "" });
-    let rows = contenders.iter().zip(&mut waits).zip(per_second).map(|((contender, waits), per_second)| {
-        waits.sort_unstable();
+    let rows = contenders.iter().zip(waits).zip(per_second).map(|((contender, waits), per_second)| {
+        let keys_per_statement = waits.len() as f64 / contender.statements.load(Relaxed) as f64;
+        let waits = Sorted::new(waits);
         Row {
             question: question.clone(),
             contender: contender.name,
             per_second,
-            p50: percentile(waits, 0.50),
-            p99: percentile(waits, 0.99),
-            keys_per_statement: waits.len() as f64 / contender.statements.load(Relaxed) as f64,
+            p50: waits.quantile(0.5).unwrap_or_default(),
+            p99: waits.quantile(0.99).unwrap_or_default(),
+            keys_per_statement,
         }
     });
     Ok(Found { alone, rows: rows.collect() })
-}
-
-/// Of sorted waits; nothing if nobody was answered.
-fn percentile(sorted: &[Duration], share: f64) -> Duration {
-    sorted.get((sorted.len().saturating_sub(1) as f64 * share) as usize).copied().unwrap_or_default()
 }
 
 /// Lets all threads ask for a while; returns how long each answer took.
@@ -275,12 +270,12 @@ fn play(settings: &Settings, contender: &Contender, round: u64) -> Result<Vec<Du
                 let stop = &stop;
                 scope.spawn(move || {
                     let mut waits = Vec::new();
-                    let mut number = (round << 32) + thread;
+                    // The same numbers for every contender.
+                    let mut random = SmallRng::seed_from_u64((round << 32) + thread);
                     while !stop.load(Relaxed) {
-                        // A walk through the numbers that is the same for every contender (Knuth's MMIX).
-                        number = number.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                        let number = random.random_range(0..1 << 48);
                         let asked = Instant::now();
-                        (contender.ask)(thread as usize, number >> 16)?;
+                        (contender.ask)(thread as usize, number)?;
                         waits.push(asked.elapsed());
                     }
                     Ok(waits)
@@ -472,15 +467,13 @@ fn print_verdicts(results: &[Found]) {
 /// How many times the answers of `row` the `Batcher` gave: the median of the rounds, the least and the greatest.
 fn against(found: &Found, row: &Row) -> (f64, f64, f64) {
     let batcher = found.rows.iter().find(|row| row.is_batcher()).expect("every question is asked through a Batcher");
-    let ratios: Vec<_> = batcher.per_second.iter().zip(&row.per_second).map(|(with, without)| with / without).collect();
-    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-    (median(&ratios), least, ratios.iter().copied().fold(0.0, f64::max))
+    let ratios = Sorted::new(batcher.per_second.iter().zip(&row.per_second).map(|(with, without)| with / without));
+    let [median, least, most] = [0.5, 0.0, 1.0].map(|share| ratios.quantile(share).unwrap_or(f64::NAN));
+    (median, least, most)
 }
 
 fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
+    Sorted::new(values.iter().copied()).quantile(0.5).unwrap_or(f64::NAN)
 }
 
 fn short(duration: Duration) -> String {

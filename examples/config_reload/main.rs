@@ -35,6 +35,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const HELP: &str = "\
 A watched configuration file: each burst of changes costs at most two reloads, and the last change wins.
@@ -82,32 +83,21 @@ impl Log {
     }
 }
 
-/// A directory that is removed however the program ends.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn main() -> ExitCode {
     args::main(HELP, parse, run)
 }
 
 fn run((bursts, changes): (i64, i64)) -> Result<(), Problem> {
-    let directory = std::env::temp_dir().join(format!("flight-group-config-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).map_err(problem)?;
+    let temporary = TempDir::with_prefix("config_reload-").map_err(problem)?;
     // The watcher reports the path as the system has it, without links.
-    let directory = Directory(directory.canonicalize().map_err(problem)?);
-    let path = directory.0.join("proxy.toml");
+    let directory = temporary.path().canonicalize().map_err(problem)?;
+    let path = directory.join("proxy.toml");
 
-    let sample = Sample::take(&directory.0, changes)?;
+    let sample = Sample::take(&directory, changes)?;
     let points = sample.points((10 * sample.burst).clamp(Duration::from_millis(100), Duration::from_secs(1)));
     save(&path, &file(0, points)).map_err(problem)?;
     let service = Arc::new(Service::start(path.clone(), Callback::Spawn)?);
-    let (watcher, seen) = watch(&service, &directory.0)?;
+    let (watcher, seen) = watch(&service, &directory)?;
     println!("watching {}", path.display());
     println!(
         "the ring has {} points; key \"cart-17\" goes to {}\n",
@@ -122,7 +112,7 @@ fn run((bursts, changes): (i64, i64)) -> Result<(), Problem> {
         *service.log() = Log::default();
         let writing = rename_all(&staged, &path)?;
         let written = Instant::now();
-        wait_for_reloads(&service, &directory.0, &seen)?;
+        wait_for_reloads(&service, &directory, &seen)?;
         let in_force = service.config.load().revision;
 
         let log = service.log();
@@ -156,10 +146,10 @@ fn run((bursts, changes): (i64, i64)) -> Result<(), Problem> {
         println!("a burst that outlasts a reload is allowed one more for each that ended meanwhile");
     }
 
-    broken_file(&service, &directory.0, &seen, bursts * changes, points)?;
+    broken_file(&service, &directory, &seen, bursts * changes, points)?;
     drop(watcher);
 
-    triggers::run(&directory.0, sample.points(triggers::RELOAD))
+    triggers::run(&directory, sample.points(triggers::RELOAD))
 }
 
 /// A file that cannot be used is refused, and the old one stays in force until it is mended.

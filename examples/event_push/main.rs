@@ -19,13 +19,16 @@
 mod args;
 mod events;
 mod http;
+#[path = "../shared/progress.rs"]
 mod progress;
+#[path = "../shared/quantile.rs"]
+mod quantile;
 mod writes;
 
 use lexopt::prelude::*;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tempfile::TempDir;
 
 const HELP: &str = "\
 Pushes of changing orders to a webhook over HTTP: each change by itself, through a `WriteGroup`, and through an `EventGroup`.
@@ -66,23 +69,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A directory that is removed however the program ends.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn both_ways(options: Options) -> Result<(), String> {
-    let directory = Directory(std::env::temp_dir().join(format!("flight-group-push-{}", std::process::id())));
-    let path: &Path = &directory.0;
-    std::fs::create_dir_all(path).map_err(|e| format!("cannot create {}: {e}", path.display()))?;
-    writes::compare(options, path)?;
+    let directory = TempDir::with_prefix("event_push-").map_err(|e| format!("cannot create a folder: {e}"))?;
+    writes::compare(options, directory.path())?;
     println!();
-    events::stream(options, path)
+    events::stream(options, directory.path())
 }
 
 fn main() -> ExitCode {

@@ -15,6 +15,7 @@
 #[path = "../shared/args.rs"]
 mod args;
 mod chart;
+#[path = "../shared/progress.rs"]
 mod progress;
 mod report;
 mod server;
@@ -23,11 +24,11 @@ mod shared_chart;
 mod worker;
 
 use lexopt::prelude::*;
-use progress::Progress;
 use report::Fleet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const WORKERS: usize = 4;
 const ROWS: u32 = 64;
@@ -82,7 +83,8 @@ fn run(options: &Options) -> Result<(), String> {
     let server = server::start(options.redis.as_deref(), "--redis")?;
     // Before anything is made: an address nobody answers at is one clear line.
     drop(flight_group::fleet::Fleet::connect(&server.url).map_err(|error| error.to_string())?);
-    let database = std::env::temp_dir().join(format!("flight-group-fleet-{}.sqlite", std::process::id()));
+    let directory = TempDir::with_prefix("fleet-").map_err(|error| format!("cannot create a folder: {error}"))?;
+    let database = directory.path().join("rows.sqlite");
     worker::create(&database, ROWS).map_err(|error| format!("no database at {}: {error}", database.display()))?;
     // Not the address that was given: it may hold a password.
     let whose = if options.redis.is_some() { "the redis given".to_owned() } else { format!("redis at {}", server.url) };
@@ -95,7 +97,7 @@ fn run(options: &Options) -> Result<(), String> {
     let begin = Instant::now();
     let time = Duration::from_secs_f64(options.seconds);
     let mut killed = None;
-    let mut progress = Progress::new();
+    let progress = progress::bar("running", time.as_millis() as usize, "ms");
     while begin.elapsed() < time {
         std::thread::sleep(Duration::from_millis(20));
         if killed.is_none() && begin.elapsed() > time / 2 {
@@ -108,19 +110,16 @@ fn run(options: &Options) -> Result<(), String> {
             None => "",
             Some(_) => ", a leader killed and replaced",
         };
-        let (seconds, calls, runs) = (begin.elapsed().as_secs_f64(), fleet.calls(), fleet.runs());
-        progress.show(|| format!("{seconds:4.1} s: {calls} calls, {runs} executions{state}"));
+        progress.set_message(format!("{} calls, {} executions{state}", fleet.calls(), fleet.runs()));
+        progress.set_position(begin.elapsed().as_millis() as u64);
     }
-    progress.finish();
+    drop(progress);
     let outcome = fleet.finish();
     outcome.print(&database)?;
     let chart = options.svg.display();
     std::fs::write(&options.svg, chart::draw(&outcome))
         .map_err(|e| format!("cannot write the chart to {chart}: {e}"))?;
     println!("chart: {chart}");
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{suffix}", database.display()));
-    }
     if outcome.overlaps() + outcome.lost_calls() > 0 {
         return Err("something was lost or overlapped: see above".to_owned());
     }

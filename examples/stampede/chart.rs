@@ -1,7 +1,7 @@
 //! The chart: queries per 100 ms of each run, as SVG.
 
 use crate::load::Run;
-use crate::report::{duration, quantile, thousands};
+use crate::report::{duration, thousands};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ impl Scale {
             top - 12.0,
             run.name,
             thousands(run.counts.queries.len()),
-            duration(quantile(&run.latencies, 0.99)),
+            duration(run.latency(0.99)),
             duration(run.wall),
         );
         for count in (0..=self.top).step_by(self.step) {

@@ -16,7 +16,10 @@ mod database;
 mod load;
 mod metrics;
 mod paths;
+#[path = "../shared/progress.rs"]
 mod progress;
+#[path = "../shared/quantile.rs"]
+mod quantile;
 mod report;
 mod server;
 #[path = "../shared/args.rs"]
