@@ -13,19 +13,30 @@
 //! `cargo run --release --example batch_queries` does it; `-- --help` lists the options.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
+#[path = "shared/args.rs"]
+mod args;
+#[path = "shared/chart.rs"]
+mod chart;
+#[path = "shared/progress.rs"]
+mod progress;
+#[path = "shared/quantile.rs"]
+mod quantile;
+
 use flight_group::{Batcher, Error};
+use lexopt::prelude::*;
+use quantile::Sorted;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{fs, thread};
+use tempfile::TempDir;
 
 /// SQLite's errors are not `Clone`, and every caller of a batch gets its own.
 type SqlError = Arc<rusqlite::Error>;
@@ -38,7 +49,7 @@ usage: cargo run --release --example batch_queries -- [options]
   --threads N   how many threads ask (default: 32)
   --seconds S   how long each way of asking is measured (default: 1)
   --rows N      rows in the table (default: 20000)
-  --svg FILE    write a chart, too
+  --svg FILE    where to write the chart (default: target/batch_queries.svg)
   --help        this text
 ";
 
@@ -46,64 +57,29 @@ struct Settings {
     threads: u64,
     seconds: f64,
     rows: u64,
-    svg: Option<PathBuf>,
+    svg: PathBuf,
 }
 
 fn main() -> ExitCode {
-    let settings = match settings(env::args_os().skip(1)) {
-        Ok(Some(settings)) => settings,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(message) => {
-            eprintln!("batch_queries: {message}");
-            return ExitCode::from(2);
-        }
-    };
-    let directory = env::temp_dir().join(format!("flight-group-batch-queries-{}", std::process::id()));
-    let outcome = fs::create_dir_all(&directory)
-        .map_err(|error| format!("cannot create {}: {error}", directory.display()))
-        .and_then(|()| report(&settings, &directory));
-    let _ = fs::remove_dir_all(&directory);
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("batch_queries: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    args::main(HELP, Settings::parse, |settings| report(&settings))
 }
 
-/// `None`: help was asked for.
-fn settings(mut args: impl Iterator<Item = OsString>) -> Result<Option<Settings>, String> {
-    let mut settings = Settings { threads: 32, seconds: 1.0, rows: 20_000, svg: None };
-    while let Some(arg) = args.next() {
-        let name = arg.to_str().unwrap_or_default();
-        match name {
-            "--help" | "-h" => return Ok(None),
-            "--threads" => settings.threads = number(name, args.next(), 1, 1_024)?,
-            "--rows" => settings.rows = number(name, args.next(), 1, 10_000_000)?,
-            "--seconds" => settings.seconds = number(name, args.next(), 0.05, 600.0)?,
-            "--svg" => settings.svg = Some(args.next().ok_or("--svg wants a file, and nothing follows it")?.into()),
-            _ => return Err(format!("unknown option {arg:?}; --help lists them")),
+impl Settings {
+    /// `None`: help was asked for.
+    fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
+        let mut settings = Self { threads: 32, seconds: 1.0, rows: 20_000, svg: chart::default_path() };
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("threads") => settings.threads = args::number(&mut parser, "--threads", 1..=1_024)?,
+                Long("seconds") => settings.seconds = args::number(&mut parser, "--seconds", 0.05..=600.0)?,
+                Long("rows") => settings.rows = args::number(&mut parser, "--rows", 1..=10_000_000)?,
+                Long("svg") => settings.svg = parser.value()?.into(),
+                Long("help") | Short('h') => return Ok(None),
+                _ => return Err(arg.unexpected()),
+            }
         }
-    }
-    // Found out now, and not after all has been measured.
-    if let Some(path) = &settings.svg {
-        fs::File::create(path).map_err(|error| format!("cannot write the chart to {}: {error}", path.display()))?;
-    }
-    Ok(Some(settings))
-}
-
-fn number<N>(name: &str, given: Option<OsString>, least: N, most: N) -> Result<N, String>
-where
-    N: FromStr + PartialOrd + std::fmt::Display,
-{
-    let given = given.ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
-    match given.to_str().and_then(|text| text.parse::<N>().ok()) {
-        Some(number) if number >= least && number <= most => Ok(number),
-        _ => Err(format!("{name} is {given:?}, expected a number from {least} to {most}")),
+        chart::check(&settings.svg)?;
+        Ok(Some(settings))
     }
 }
 
@@ -128,12 +104,14 @@ const LOCKED: &str = "one connection, locked";
 const EACH: &str = "a connection each";
 const BATCHER: &str = "one connection, Batcher";
 
-fn report(settings: &Settings, directory: &Path) -> Result<(), String> {
-    let file = directory.join("users.db");
+fn report(settings: &Settings) -> Result<(), String> {
+    let directory =
+        TempDir::with_prefix("batch_queries-").map_err(|error| format!("cannot create a folder: {error}"))?;
+    let file = directory.path().join("users.db");
     eprintln!("filling a table of {} rows in {}", settings.rows, file.display());
     let _open = fill(&file, settings.rows).map_err(|error| format!("cannot fill {}: {error}", file.display()))?;
 
-    let alone = &Settings { threads: 1, svg: None, ..*settings };
+    let alone = &Settings { threads: 1, svg: PathBuf::new(), ..*settings };
     let all = settings.rows;
     let mut questions = vec![(alone, Question::ByKey), (settings, Question::ByKey)];
     let scans = [100, 1_000, all].map(|rows| rows.min(all));
@@ -153,12 +131,11 @@ fn report(settings: &Settings, directory: &Path) -> Result<(), String> {
 
     print_table(settings, &results);
     print_verdicts(&results);
-    if let Some(path) = &settings.svg {
-        let chart = path.display();
-        let rows: Vec<_> = results.iter().flat_map(|result| &result.rows).collect();
-        fs::write(path, svg(settings, &rows)).map_err(|error| format!("cannot write the chart to {chart}: {error}"))?;
-        println!("chart: {chart}");
-    }
+    let rows: Vec<_> = results.iter().flat_map(|result| &result.rows).collect();
+    let chart = settings.svg.display();
+    fs::write(&settings.svg, svg(settings, &rows))
+        .map_err(|error| format!("cannot write the chart to {chart}: {error}"))?;
+    println!("chart: {chart}");
     Ok(())
 }
 
@@ -252,43 +229,36 @@ struct Contender {
 const ROUNDS: u32 = 5;
 
 fn measure(settings: &Settings, question: String, contenders: Vec<Contender>) -> Result<Found, String> {
-    let is_terminal = std::io::stderr().is_terminal();
-    let mut first = play(&Settings { threads: 1, svg: None, ..*settings }, &contenders[0], 0)?;
-    first.sort_unstable();
-    let alone = percentile(&first, 0.50);
+    let first = play(&Settings { threads: 1, svg: PathBuf::new(), ..*settings }, &contenders[0], 0)?;
+    let alone = Sorted::new(first).quantile(0.5).unwrap_or_default();
     contenders[0].statements.store(0, Relaxed);
 
     let mut waits = vec![Vec::new(); contenders.len()];
     let mut per_second = vec![Vec::new(); contenders.len()];
+    let progress = progress::bar(&question, ROUNDS as usize * contenders.len(), "turns");
     for round in 1..=ROUNDS {
         for (n, contender) in contenders.iter().enumerate() {
-            if is_terminal {
-                eprint!("\r{question}, round {round} of {ROUNDS}: {:<30}", contender.name);
-            }
+            progress.set_message(contender.name);
             let start = Instant::now();
             let answers = play(settings, contender, u64::from(round))?;
             per_second[n].push(answers.len() as f64 / start.elapsed().as_secs_f64());
             waits[n].extend(answers);
+            progress.inc(1);
         }
     }
-    eprintln!("{}{question}: done", if is_terminal { "\r\x1b[K" } else { "" });
-    let rows = contenders.iter().zip(&mut waits).zip(per_second).map(|((contender, waits), per_second)| {
-        waits.sort_unstable();
+    let rows = contenders.iter().zip(waits).zip(per_second).map(|((contender, waits), per_second)| {
+        let keys_per_statement = waits.len() as f64 / contender.statements.load(Relaxed) as f64;
+        let waits = Sorted::new(waits);
         Row {
             question: question.clone(),
             contender: contender.name,
             per_second,
-            p50: percentile(waits, 0.50),
-            p99: percentile(waits, 0.99),
-            keys_per_statement: waits.len() as f64 / contender.statements.load(Relaxed) as f64,
+            p50: waits.quantile(0.5).unwrap_or_default(),
+            p99: waits.quantile(0.99).unwrap_or_default(),
+            keys_per_statement,
         }
     });
     Ok(Found { alone, rows: rows.collect() })
-}
-
-/// Of sorted waits; nothing if nobody was answered.
-fn percentile(sorted: &[Duration], share: f64) -> Duration {
-    sorted.get((sorted.len().saturating_sub(1) as f64 * share) as usize).copied().unwrap_or_default()
 }
 
 /// Lets all threads ask for a while; returns how long each answer took.
@@ -300,12 +270,12 @@ fn play(settings: &Settings, contender: &Contender, round: u64) -> Result<Vec<Du
                 let stop = &stop;
                 scope.spawn(move || {
                     let mut waits = Vec::new();
-                    let mut number = (round << 32) + thread;
+                    // The same numbers for every contender.
+                    let mut random = SmallRng::seed_from_u64((round << 32) + thread);
                     while !stop.load(Relaxed) {
-                        // A walk through the numbers that is the same for every contender (Knuth's MMIX).
-                        number = number.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                        let number = random.random_range(0..1 << 48);
                         let asked = Instant::now();
-                        (contender.ask)(thread as usize, number >> 16)?;
+                        (contender.ask)(thread as usize, number)?;
                         waits.push(asked.elapsed());
                     }
                     Ok(waits)
@@ -497,15 +467,13 @@ fn print_verdicts(results: &[Found]) {
 /// How many times the answers of `row` the `Batcher` gave: the median of the rounds, the least and the greatest.
 fn against(found: &Found, row: &Row) -> (f64, f64, f64) {
     let batcher = found.rows.iter().find(|row| row.is_batcher()).expect("every question is asked through a Batcher");
-    let ratios: Vec<_> = batcher.per_second.iter().zip(&row.per_second).map(|(with, without)| with / without).collect();
-    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-    (median(&ratios), least, ratios.iter().copied().fold(0.0, f64::max))
+    let ratios = Sorted::new(batcher.per_second.iter().zip(&row.per_second).map(|(with, without)| with / without));
+    let [median, least, most] = [0.5, 0.0, 1.0].map(|share| ratios.quantile(share).unwrap_or(f64::NAN));
+    (median, least, most)
 }
 
 fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
+    Sorted::new(values.iter().copied()).quantile(0.5).unwrap_or(f64::NAN)
 }
 
 fn short(duration: Duration) -> String {

@@ -10,11 +10,22 @@
 //! checked. The table goes to standard output, the curves to an SVG file in `target`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints")]
 
+#[path = "shared/args.rs"]
+mod args;
+#[path = "shared/chart.rs"]
+mod chart;
+#[path = "shared/progress.rs"]
+mod progress;
+#[path = "shared/quantile.rs"]
+mod quantile;
+
 use flight_group::hedge::Threads;
 use flight_group::{Error, Hedge, HedgeError};
-use std::ffi::OsString;
+use lexopt::prelude::*;
+use quantile::Sorted;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,24 +56,7 @@ usage: cargo run --release --example hedged_reads -- [options]
 ";
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args_os().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(message) => {
-            eprintln!("hedged_reads: {message}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("hedged_reads: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    args::main(HELP, Options::parse, |options| run(&options))
 }
 
 fn run(options: &Options) -> Result<(), String> {
@@ -92,7 +86,7 @@ fn run(options: &Options) -> Result<(), String> {
         let times = measure(name, &hedge, &replicas, options)?;
         // Counted where they arrive, not where they are sent.
         let extra = (requests(&replicas) - before) as f64 / options.reads as f64 - 1.0;
-        let ms = |fraction| percentile(&times, fraction).as_secs_f64() * 1e3;
+        let ms = |share| times.quantile(share).unwrap_or_default().as_secs_f64() * 1e3;
         println!(
             "{name:<10}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>12.1}",
             ms(0.5),
@@ -111,9 +105,15 @@ fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes all reads, and returns how long each took, the shortest first.
-fn measure(name: &str, hedge: &Hedge, replicas: &Arc<[Replica]>, options: &Options) -> Result<Vec<Duration>, String> {
+/// Makes all reads, and returns how long each took.
+fn measure(
+    name: &str,
+    hedge: &Hedge,
+    replicas: &Arc<[Replica]>,
+    options: &Options,
+) -> Result<Sorted<Duration>, String> {
     let next = AtomicUsize::new(0);
+    let progress = progress::bar(name, options.reads, "reads");
     let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).build().into();
     let began = Instant::now();
     let per_client: Vec<Result<Vec<Duration>, String>> = thread::scope(|s| {
@@ -136,27 +136,18 @@ fn measure(name: &str, hedge: &Hedge, replicas: &Arc<[Replica]>, options: &Optio
                         });
                         times.push(due.elapsed());
                         check(read, reply)?;
+                        progress.inc(1);
                     }
                 })
             })
             .collect();
-        // On a terminal only: elsewhere the table's lines, one for each way, say how far it is.
-        let is_terminal = std::io::stderr().is_terminal();
-        while is_terminal && clients.iter().any(|client| !client.is_finished()) {
-            thread::sleep(Duration::from_millis(100));
-            eprint!("\r{name}: {} of {} reads ", next.load(Ordering::Relaxed).min(options.reads), options.reads);
-        }
-        if is_terminal {
-            eprint!("\r\x1b[K");
-        }
         clients.into_iter().map(|client| client.join().expect("clients do not panic")).collect()
     });
     let mut times = Vec::with_capacity(options.reads);
     for client in per_client {
         times.extend(client?);
     }
-    times.sort_unstable();
-    Ok(times)
+    Ok(Sorted::new(times))
 }
 
 fn check(read: usize, reply: Result<String, HedgeError<String>>) -> Result<(), String> {
@@ -177,11 +168,6 @@ fn row(read: usize) -> String {
     format!("row {read}")
 }
 
-fn percentile(times: &[Duration], fraction: f64) -> Duration {
-    let rank = (fraction * times.len() as f64).ceil() as usize;
-    times[rank.clamp(1, times.len()) - 1]
-}
-
 /// A server of the rows, on a port of its own.
 struct Replica {
     url: String,
@@ -197,11 +183,11 @@ impl Replica {
         let requests = Arc::new(AtomicUsize::new(0));
         for worker in 0..32_u64 {
             let (server, requests) = (Arc::clone(&server), Arc::clone(&requests));
-            let mut random = Random(0x9E37_79B9_7F4A_7C15 ^ (worker << 8 | u64::from(name.as_bytes()[0])));
+            let mut random = SmallRng::seed_from_u64(worker << 8 | u64::from(name.as_bytes()[0]));
             let serve = move || {
                 while let Ok(request) = server.recv() {
                     requests.fetch_add(1, Ordering::Relaxed);
-                    thread::sleep(Duration::from_micros(random.within(QUICK)));
+                    thread::sleep(Duration::from_micros(random.random_range(QUICK)));
                     if let Some(since) = stops_since {
                         let into = Duration::from_nanos((since.elapsed().as_nanos() % PERIOD.as_nanos()) as u64);
                         thread::sleep(PAUSE.saturating_sub(into));
@@ -227,20 +213,8 @@ fn requests(replicas: &[Replica]) -> usize {
     replicas.iter().map(|replica| replica.requests.load(Ordering::Relaxed)).sum()
 }
 
-/// xorshift64: the same times in every run.
-struct Random(u64);
-
-impl Random {
-    fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        range.start + self.0 % (range.end - range.start)
-    }
-}
-
 /// Latency over percentile, both on logarithmic scales: every step to the right is ten times rarer.
-fn svg(curves: &[(&str, Vec<Duration>)]) -> String {
+fn svg(curves: &[(&str, Sorted<Duration>)]) -> String {
     const LEFT: f64 = 60.0;
     const RIGHT: f64 = 660.0;
     const TOP: f64 = 30.0;
@@ -273,7 +247,7 @@ fn svg(curves: &[(&str, Vec<Duration>)]) -> String {
         let points: Vec<String> = (0..=120)
             .map(|step| {
                 let rarity = f64::from(step) / 40.0;
-                let ms = percentile(times, 1.0 - 10_f64.powf(-rarity)).as_secs_f64() * 1e3;
+                let ms = times.quantile(1.0 - 10_f64.powf(-rarity)).unwrap_or_default().as_secs_f64() * 1e3;
                 format!("{:.1},{:.1}", x(rarity), y(ms))
             })
             .collect();
@@ -299,39 +273,18 @@ struct Options {
 
 impl Options {
     /// `None`: help was asked for.
-    fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
-        let mut options = Self { reads: 4_000, rate: 400, svg: default_svg() };
-        while let Some(arg) = args.next() {
-            let name = arg.to_str().unwrap_or_default();
-            match name {
-                "--help" | "-h" => return Ok(None),
-                "--reads" => options.reads = number(name, args.next(), 10_000_000)?,
-                "--rate" => options.rate = number(name, args.next(), 2_000)?,
-                "--svg" => options.svg = args.next().ok_or("--svg wants a file, and nothing follows it")?.into(),
-                _ => return Err(format!("unknown option {arg:?}; --help lists them")),
+    fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
+        let mut options = Self { reads: 4_000, rate: 400, svg: chart::default_path() };
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("reads") => options.reads = args::number(&mut parser, "--reads", 1..=10_000_000)?,
+                Long("rate") => options.rate = args::number(&mut parser, "--rate", 1..=2_000)?,
+                Long("svg") => options.svg = parser.value()?.into(),
+                Long("help") | Short('h') => return Ok(None),
+                _ => return Err(arg.unexpected()),
             }
         }
-        // Found out now, and not after half a minute of reads.
-        if let Some(directory) = options.svg.parent() {
-            let _ = std::fs::create_dir_all(directory);
-        }
-        let created = std::fs::File::create(&options.svg);
-        created.map_err(|e| format!("cannot write the chart to {}: {e}", options.svg.display()))?;
+        chart::check(&options.svg)?;
         Ok(Some(options))
     }
-}
-
-fn number(name: &str, given: Option<OsString>, most: usize) -> Result<usize, String> {
-    let given = given.ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
-    let number = given.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=most).contains(number));
-    number.ok_or_else(|| format!("{name} is {given:?}, expected a number from 1 to {most}"))
-}
-
-/// `target` of this package where it was built, so that the chart is found again from wherever the program is run.
-fn default_svg() -> PathBuf {
-    // target/release/examples/hedged_reads
-    let target = std::env::current_exe().ok().and_then(|exe| exe.ancestors().nth(3).map(PathBuf::from));
-    let target = target.unwrap_or_default();
-    let here = std::env::current_dir().unwrap_or_default();
-    target.strip_prefix(&here).unwrap_or(&target).join("hedged_reads.svg")
 }

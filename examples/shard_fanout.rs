@@ -7,17 +7,24 @@
 //! interrupts the queries that run, through SQLite's progress handler and the group's token, and skips the rest.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints")]
 
+#[path = "shared/args.rs"]
+mod args;
+#[path = "shared/progress.rs"]
+mod progress;
+
 use flight_group::{CancelToken, ErrGroup};
+use lexopt::prelude::*;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
-const CUSTOMERS: u64 = 50_000;
+const CUSTOMERS: i64 = 50_000;
 const BEST: usize = 10;
 
 const HELP: &str = "\
@@ -35,54 +42,26 @@ usage: cargo run --release --example shard_fanout -- [options]
 type Spent = BTreeMap<u64, u64>;
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args_os().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(message) => {
-            eprintln!("shard_fanout: {message}");
-            return ExitCode::from(2);
-        }
-    };
-    let directory = std::env::temp_dir().join(format!("shard_fanout-{}", std::process::id()));
-    let outcome = run(&options, &directory);
-    let _ = std::fs::remove_dir_all(&directory);
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("shard_fanout: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    args::main(HELP, Options::parse, |options| run(&options))
 }
 
-fn run(options: &Options, directory: &Path) -> Result<(), String> {
-    std::fs::create_dir_all(directory).map_err(|e| format!("cannot create {}: {e}", directory.display()))?;
-    let shards: Vec<PathBuf> = (0..options.shards).map(|i| directory.join(format!("shard-{i}.sqlite"))).collect();
-    let written = AtomicUsize::new(0);
-    let is_terminal = std::io::stderr().is_terminal();
-    if !is_terminal {
-        eprintln!("writing {} shards to {}", options.shards, directory.display());
-    }
+fn run(options: &Options) -> Result<(), String> {
+    let directory = TempDir::with_prefix("shard_fanout-").map_err(|e| format!("cannot create a folder: {e}"))?;
+    let shards: Vec<PathBuf> =
+        (0..options.shards).map(|i| directory.path().join(format!("shard-{i}.sqlite"))).collect();
+    let progress = progress::bar("writing", options.shards, "shards");
     // Writing is a fan-out, too.
     ErrGroup::builder().limit(options.limit).scope(|g| {
         for (i, shard) in shards.iter().enumerate() {
-            let written = &written;
+            let progress = &progress;
             g.spawn(move |token| {
                 write_shard(shard, i as u64, options.orders, token).map_err(|e| format!("{}: {e}", shard.display()))?;
-                let written = written.fetch_add(1, Ordering::Relaxed) + 1;
-                if is_terminal {
-                    eprint!("\rwriting shards: {written} of {} ", options.shards);
-                }
+                progress.inc(1);
                 Ok::<_, String>(())
             });
         }
     })?;
-    if is_terminal {
-        eprint!("\r\x1b[K");
-    }
+    drop(progress);
 
     println!("{} shards of {} orders, at most {} at a time", options.shards, options.orders, options.limit);
     println!();
@@ -183,12 +162,9 @@ fn write_shard(shard: &Path, number: u64, orders: u64, token: &CancelToken) -> r
     let transaction = connection.transaction()?;
     {
         let mut insert = transaction.prepare("INSERT INTO orders VALUES (?1, ?2)")?;
-        let mut random = 0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(number + 1);
+        let mut random = SmallRng::seed_from_u64(number);
         for _ in 0..orders {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            insert.execute(((random % CUSTOMERS) as i64, (random >> 32) as i64 % 20_000))?;
+            insert.execute((random.random_range(0..CUSTOMERS), random.random_range(0..20_000_i64)))?;
         }
     }
     transaction.commit()
@@ -233,24 +209,17 @@ struct Options {
 
 impl Options {
     /// `None`: help was asked for.
-    fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
+    fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
         let mut options = Self { shards: 12, orders: 200_000, limit: 4 };
-        while let Some(arg) = args.next() {
-            let name = arg.to_str().unwrap_or_default();
-            match name {
-                "--help" | "-h" => return Ok(None),
-                "--shards" => options.shards = number(name, args.next(), 1_000)? as usize,
-                "--orders" => options.orders = number(name, args.next(), 100_000_000)?,
-                "--limit" => options.limit = number(name, args.next(), 1_000)? as usize,
-                _ => return Err(format!("unknown option {arg:?}; --help lists them")),
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("shards") => options.shards = args::number(&mut parser, "--shards", 1..=1_000)?,
+                Long("orders") => options.orders = args::number(&mut parser, "--orders", 1..=100_000_000)?,
+                Long("limit") => options.limit = args::number(&mut parser, "--limit", 1..=1_000)?,
+                Long("help") | Short('h') => return Ok(None),
+                _ => return Err(arg.unexpected()),
             }
         }
         Ok(Some(options))
     }
-}
-
-fn number(name: &str, given: Option<OsString>, most: u64) -> Result<u64, String> {
-    let given = given.ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
-    let number = given.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=most).contains(number));
-    number.ok_or_else(|| format!("{name} is {given:?}, expected a number from 1 to {most}"))
 }

@@ -1,6 +1,6 @@
 //! Events with a payload: merged per key, pushed one run at a time.
 //!
-//! Nouns stand below verbs: `events`, `agenda`, `stats`; `shared`; `group`; then `run`, `crew`, `flush`, `call`,
+//! Nouns stand below verbs: `events`, `agenda`, `stats`, `telling`; `shared`; `group`; then `run`, `crew`, `flush`, `call`,
 //! `builder`.
 
 mod agenda;
@@ -13,6 +13,7 @@ mod group;
 mod run;
 mod shared;
 mod stats;
+mod telling;
 #[cfg(all(test, not(any(flight_group_shuttle, flight_group_loom))))]
 mod timed_tests;
 

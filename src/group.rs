@@ -11,6 +11,8 @@ use crate::engine::options::{Config, WaitOptions, Which};
 use crate::error::Error;
 use crate::face::face;
 use crate::landing::Landing;
+#[cfg(feature = "redis")]
+use crate::observer::EventKind;
 use crate::settings::settings;
 use crate::site::Kind;
 use crossbeam_channel::Receiver;
@@ -399,6 +401,23 @@ where
     }
 }
 
+/// For the groups of a fleet, which are such a group within their process.
+#[cfg(feature = "redis")]
+impl<K: Hash + Eq, V, E> Group<K, V, E> {
+    pub(crate) fn configured(config: Config<K>) -> Self {
+        Self { engine: Arc::new(Engine::new(RandomState::new(), None, config, (), None, Clock::system())) }
+    }
+
+    /// Tells what the engine cannot know of a flight.
+    pub(crate) fn tell<Q>(&self, key: &Q, flight: u64, kind: EventKind)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.engine.tell_of(flight, || key.to_owned(), kind);
+    }
+}
+
 face!(Group, "A leader is not counted.", "flights in the air");
 
 /// One call to a [`Group`], with options; made by [`Group::call`].
@@ -546,9 +565,10 @@ where
         self.group.engine.run(self.key, self.which, self.options, work, identity)
     }
 
-    /// The same, with `work` that is told whether callers may follow this flight that asked for the next one.
+    /// The same, with `work` that is told the flight's number, and whether callers may follow it that asked for the next
+    /// one.
     #[cfg(feature = "redis")]
-    pub(crate) fn run_told(self, work: impl FnOnce(bool) -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
+    pub(crate) fn run_told(self, work: impl FnOnce(u64, bool) -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
         self.group.engine.run_told(self.key, self.which, self.options, work)
     }
 

@@ -179,7 +179,7 @@ pub use group::{Call, Group, GroupBuilder, ManyCall};
 #[doc(inline)]
 pub use hedge::{Hedge, HedgeError};
 pub use landing::{Landing, Role};
-pub use observer::{Ending, Event, EventKind};
+pub use observer::{Ending, Event, EventKind, FleetRole};
 pub use shared_error::SharedError;
 pub use site::{Kind, Site};
 pub use stats::{FlightInfo, Stats};

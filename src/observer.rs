@@ -72,6 +72,13 @@ pub enum EventKind {
     TakenOver,
     /// A caller that had been queued for it got its outcome, and its own closure was dropped unrun.
     Superseded,
+    /// Only in the groups of a fleet (feature `redis`): what this process is in the fleet's flight. Told by the leader,
+    /// before its closure runs, or when another process's outcome has arrived.
+    #[non_exhaustive]
+    InFleet {
+        /// What it is.
+        role: FleetRole,
+    },
 }
 
 /// How a flight ended.
@@ -104,6 +111,36 @@ impl Ending {
 }
 
 impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a process is in a flight of its fleet, as told by [`EventKind::InFleet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FleetRole {
+    /// Its closure runs for the fleet: with the key's record, or with the lease of a write.
+    Leader,
+    /// It gets the outcome of another process's flight, and runs no closure.
+    Follower,
+    /// Its closure runs for this process only: the server is unavailable, or the outcome of the flight it followed could
+    /// not be shared.
+    Alone,
+}
+
+impl FleetRole {
+    /// The word for it in spans and meters: `leader`, `follower` or `alone`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Follower => "follower",
+            Self::Alone => "alone",
+        }
+    }
+}
+
+impl fmt::Display for FleetRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }

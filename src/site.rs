@@ -20,11 +20,15 @@ pub enum Kind {
     Hedge,
     /// An `ErrGroup`.
     ErrGroup,
+    /// A `FleetGroup`: feature `redis`.
+    FleetGroup,
+    /// A `FleetWriteGroup`: feature `redis`.
+    FleetWriteGroup,
 }
 
 impl Kind {
-    /// The word for it in messages, spans and meters: `group`, `write group`, `event group`, `batcher`, `hedge` or
-    /// `error group`.
+    /// The word for it in messages, spans and meters: `group`, `write group`, `event group`, `batcher`, `hedge`,
+    /// `error group`, `fleet group` or `fleet write group`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Group => "group",
@@ -33,13 +37,15 @@ impl Kind {
             Self::Batcher => "batcher",
             Self::Hedge => "hedge",
             Self::ErrGroup => "error group",
+            Self::FleetGroup => "fleet group",
+            Self::FleetWriteGroup => "fleet write group",
         }
     }
 
     /// What a caller of it waits for.
     pub(crate) fn awaited(self) -> &'static str {
         match self {
-            Self::Group | Self::WriteGroup | Self::EventGroup => "flight",
+            Self::Group | Self::WriteGroup | Self::EventGroup | Self::FleetGroup | Self::FleetWriteGroup => "flight",
             Self::Batcher => "batch",
             Self::Hedge => "hedged call",
             Self::ErrGroup => "scope",

@@ -22,9 +22,12 @@
 //! exit code 1 if it is not so.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's output")]
 
+#[path = "../shared/args.rs"]
+mod args;
 mod service;
 mod triggers;
 
+use lexopt::prelude::*;
 use service::{Callback, Config, Problem, Service, problem, watch};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,6 +35,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const HELP: &str = "\
 A watched configuration file: each burst of changes costs at most two reloads, and the last change wins.
@@ -79,49 +83,21 @@ impl Log {
     }
 }
 
-/// A directory that is removed however the program ends.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn main() -> ExitCode {
-    let (bursts, changes) = match arguments(std::env::args_os().skip(1)) {
-        Ok(Some(numbers)) => numbers,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(message) => {
-            eprintln!("config_reload: {message}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(bursts, changes) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("config_reload: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    args::main(HELP, parse, run)
 }
 
-fn run(bursts: i64, changes: i64) -> Result<(), Problem> {
-    let directory = std::env::temp_dir().join(format!("flight-group-config-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).map_err(problem)?;
+fn run((bursts, changes): (i64, i64)) -> Result<(), Problem> {
+    let temporary = TempDir::with_prefix("config_reload-").map_err(problem)?;
     // The watcher reports the path as the system has it, without links.
-    let directory = Directory(directory.canonicalize().map_err(problem)?);
-    let path = directory.0.join("proxy.toml");
+    let directory = temporary.path().canonicalize().map_err(problem)?;
+    let path = directory.join("proxy.toml");
 
-    let sample = Sample::take(&directory.0, changes)?;
+    let sample = Sample::take(&directory, changes)?;
     let points = sample.points((10 * sample.burst).clamp(Duration::from_millis(100), Duration::from_secs(1)));
     save(&path, &file(0, points)).map_err(problem)?;
     let service = Arc::new(Service::start(path.clone(), Callback::Spawn)?);
-    let (watcher, seen) = watch(&service, &directory.0)?;
+    let (watcher, seen) = watch(&service, &directory)?;
     println!("watching {}", path.display());
     println!(
         "the ring has {} points; key \"cart-17\" goes to {}\n",
@@ -136,7 +112,7 @@ fn run(bursts: i64, changes: i64) -> Result<(), Problem> {
         *service.log() = Log::default();
         let writing = rename_all(&staged, &path)?;
         let written = Instant::now();
-        wait_for_reloads(&service, &directory.0, &seen)?;
+        wait_for_reloads(&service, &directory, &seen)?;
         let in_force = service.config.load().revision;
 
         let log = service.log();
@@ -170,10 +146,10 @@ fn run(bursts: i64, changes: i64) -> Result<(), Problem> {
         println!("a burst that outlasts a reload is allowed one more for each that ended meanwhile");
     }
 
-    broken_file(&service, &directory.0, &seen, bursts * changes, points)?;
+    broken_file(&service, &directory, &seen, bursts * changes, points)?;
     drop(watcher);
 
-    triggers::run(&directory.0, sample.points(triggers::RELOAD))
+    triggers::run(&directory, sample.points(triggers::RELOAD))
 }
 
 /// A file that cannot be used is refused, and the old one stays in force until it is mended.
@@ -283,20 +259,16 @@ fn ms(duration: Duration) -> String {
     format!("{:.0} ms", duration.as_secs_f64() * 1e3)
 }
 
-/// How many bursts of how many changes; `None` for help.
-fn arguments(mut args: impl Iterator<Item = std::ffi::OsString>) -> Result<Option<(i64, i64)>, String> {
+/// How many bursts of how many changes. `None`: help was asked for.
+fn parse(mut parser: lexopt::Parser) -> Result<Option<(i64, i64)>, lexopt::Error> {
     let (mut bursts, mut changes) = (5, 100);
-    while let Some(arg) = args.next() {
-        let name = arg.to_string_lossy();
-        let number = match &*name {
-            "--help" | "-h" => return Ok(None),
-            "--bursts" => &mut bursts,
-            "--changes" => &mut changes,
-            _ => return Err(format!("unknown option {arg:?}; --help lists them")),
-        };
-        let value = args.next().ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
-        let parsed = value.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=10_000).contains(number));
-        *number = parsed.ok_or_else(|| format!("{name} is {value:?}, expected a number from 1 to 10000"))?;
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("bursts") => bursts = args::number(&mut parser, "--bursts", 1..=10_000)?,
+            Long("changes") => changes = args::number(&mut parser, "--changes", 1..=10_000)?,
+            Long("help") | Short('h') => return Ok(None),
+            _ => return Err(arg.unexpected()),
+        }
     }
     Ok(Some((bursts, changes)))
 }

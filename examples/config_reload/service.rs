@@ -5,6 +5,7 @@ use arc_swap::ArcSwap;
 use flight_group::WriteGroup;
 use notify::{EventKind, RecursiveMode, Watcher};
 use std::error::Error;
+use std::hash::{BuildHasher, Hash};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -125,11 +126,7 @@ impl Ring {
     fn build(backends: Vec<String>, points: u32) -> Self {
         let mut all = Vec::with_capacity(backends.len() * points as usize);
         for (number, name) in backends.iter().enumerate() {
-            let seed = hash(name.bytes());
-            all.extend(
-                (0..points)
-                    .map(|point| (hash(point.to_le_bytes().into_iter().chain(seed.to_le_bytes())), number as u32)),
-            );
+            all.extend((0..points).map(|point| (hash((name, point)), number as u32)));
         }
         all.sort_unstable();
         Self { backends, points: all }
@@ -137,16 +134,16 @@ impl Ring {
 
     /// The backend that serves `key`.
     pub(crate) fn route(&self, key: &str) -> &str {
-        let after = self.points.partition_point(|&(point, _)| point < hash(key.bytes()));
+        let place = hash(key);
+        let after = self.points.partition_point(|&(point, _)| point < place);
         let (_, backend) = self.points.get(after).or(self.points.first()).copied().unwrap_or_default();
         &self.backends[backend as usize]
     }
 }
 
-/// FNV-1a, and a stir so that similar names land far apart.
-fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
-    let hash = bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
-    (hash ^ (hash >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93)
+/// The same in every process, or else each would route a key elsewhere.
+fn hash(value: impl Hash) -> u64 {
+    foldhash::quality::FixedState::default().hash_one(value)
 }
 
 /// Watches the directory, not the file: a file that is replaced takes its watch away with it.

@@ -1,10 +1,12 @@
 //! A stream of changes that nobody waits for, through an `EventGroup`, to a partner that is slow and fails at times.
 
 use crate::http::{Receiver, Webhook, field};
-use crate::progress::Progress;
+use crate::progress;
 use crate::{Options, lock, state};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use flight_group::{CancelToken, Error, EventGroup};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::path::Path;
@@ -287,7 +289,7 @@ struct Streamed {
 fn change_orders(options: Options, orders: &[Mutex<Order>], pushes: &Pushes) -> Result<Streamed, String> {
     let total = options.rate * options.seconds;
     let (done, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let progress = Progress::new("with EventGroup", total);
+    let progress = progress::bar("with EventGroup", total, "changes");
     let memory_before = resident();
     let mut streamed = Streamed {
         wall: Duration::ZERO,
@@ -304,13 +306,12 @@ fn change_orders(options: Options, orders: &[Mutex<Order>], pushes: &Pushes) -> 
             let (finished, done, refused) = (finished.clone(), &done, &refused);
             s.spawn(move || {
                 let mut number = producer;
+                let mut random = SmallRng::seed_from_u64(producer as u64);
                 while number < total {
                     // The events that are due by now, as a real stream would bring them.
                     let due = (start.elapsed().as_secs_f64() * options.rate as f64) as usize;
                     while number < total.min(due) {
-                        // Spread over the orders, and the same in every run.
-                        let spread = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-                        let key = spread as usize % orders.len();
+                        let key = random.random_range(0..orders.len());
                         if change(&orders[key], key, number, pushes) {
                             done.fetch_add(1, Relaxed);
                         } else {
@@ -335,11 +336,11 @@ fn change_orders(options: Options, orders: &[Mutex<Order>], pushes: &Pushes) -> 
             streamed.most_changes = streamed.most_changes.max(pushes.waiting_events());
             streamed.most_events = streamed.most_events.max(pushes.waiting_keys());
             streamed.memory_most = streamed.memory_most.max(resident());
-            progress.show(done.load(Relaxed));
+            progress.set_position(done.load(Relaxed) as u64);
         }
         Ok(())
     })?;
-    progress.finish();
+    drop(progress);
     streamed.wall = start.elapsed();
     streamed.refused = refused.load(Relaxed);
     Ok(streamed)

@@ -15,14 +15,20 @@
 //! overtook each other, or if a call returned before its change was delivered.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's output")]
 
+#[path = "../shared/args.rs"]
+mod args;
 mod events;
 mod http;
+#[path = "../shared/progress.rs"]
 mod progress;
+#[path = "../shared/quantile.rs"]
+mod quantile;
 mod writes;
 
-use std::path::{Path, PathBuf};
+use lexopt::prelude::*;
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tempfile::TempDir;
 
 const HELP: &str = "\
 Pushes of changing orders to a webhook over HTTP: each change by itself, through a `WriteGroup`, and through an `EventGroup`.
@@ -63,65 +69,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A directory that is removed however the program ends.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn both_ways(options: Options) -> Result<(), String> {
-    let directory = Directory(std::env::temp_dir().join(format!("flight-group-push-{}", std::process::id())));
-    let path: &Path = &directory.0;
-    std::fs::create_dir_all(path).map_err(|e| format!("cannot create {}: {e}", path.display()))?;
-    writes::compare(options, path)?;
+    let directory = TempDir::with_prefix("event_push-").map_err(|e| format!("cannot create a folder: {e}"))?;
+    writes::compare(options, directory.path())?;
     println!();
-    events::stream(options, path)
+    events::stream(options, directory.path())
 }
 
 fn main() -> ExitCode {
-    let options = match arguments(std::env::args_os().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(message) => {
-            eprintln!("event_push: {message}");
-            return ExitCode::from(2);
-        }
-    };
-    match both_ways(options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("event_push: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    args::main(HELP, Options::parse, both_ways)
 }
 
-/// `None` for help.
-fn arguments(mut args: impl Iterator<Item = std::ffi::OsString>) -> Result<Option<Options>, String> {
-    let mut options =
-        Options { events: 12_000, orders: 12, threads: 32, rate: 20_000, seconds: 3, stream_orders: 1_000 };
-    while let Some(arg) = args.next() {
-        let name = arg.to_string_lossy();
-        let (number, most) = match &*name {
-            "--help" | "-h" => return Ok(None),
-            "--events" => (&mut options.events, 10_000_000),
-            "--orders" => (&mut options.orders, 1_000_000),
-            "--threads" => (&mut options.threads, 1_000),
-            "--rate" => (&mut options.rate, 1_000_000),
-            "--seconds" => (&mut options.seconds, 600),
-            "--stream-orders" => (&mut options.stream_orders, 1_000_000),
-            _ => return Err(format!("unknown option {arg:?}; --help lists them")),
-        };
-        let value = args.next().ok_or_else(|| format!("{name} wants a number, and nothing follows it"))?;
-        let parsed = value.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=most).contains(number));
-        *number = parsed.ok_or_else(|| format!("{name} is {value:?}, expected a number from 1 to {most}"))?;
+impl Options {
+    /// `None`: help was asked for.
+    fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
+        let mut options =
+            Self { events: 12_000, orders: 12, threads: 32, rate: 20_000, seconds: 3, stream_orders: 1_000 };
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("events") => options.events = args::number(&mut parser, "--events", 1..=10_000_000)?,
+                Long("orders") => options.orders = args::number(&mut parser, "--orders", 1..=1_000_000)?,
+                Long("threads") => options.threads = args::number(&mut parser, "--threads", 1..=1_000)?,
+                Long("rate") => options.rate = args::number(&mut parser, "--rate", 1..=1_000_000)?,
+                Long("seconds") => options.seconds = args::number(&mut parser, "--seconds", 1..=600)?,
+                Long("stream-orders") => {
+                    options.stream_orders = args::number(&mut parser, "--stream-orders", 1..=1_000_000)?;
+                }
+                Long("help") | Short('h') => return Ok(None),
+                _ => return Err(arg.unexpected()),
+            }
+        }
+        Ok(Some(options))
     }
-    Ok(Some(options))
 }

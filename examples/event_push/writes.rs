@@ -1,15 +1,16 @@
 //! Callers that wait for their push: each change by itself, and through a `WriteGroup`.
 
 use crate::http::{Receiver, Webhook, field};
-use crate::progress::Progress;
+use crate::progress;
+use crate::quantile::Sorted;
 use crate::{Options, lock, state};
 use flight_group::{Error, WriteGroup};
+use indicatif::ProgressBar;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -113,7 +114,7 @@ struct Run {
     stale: usize,
     /// Calls that returned before their change had been delivered.
     early: usize,
-    latencies: Vec<Duration>,
+    latencies: Sorted<Duration>,
     wall: Duration,
 }
 
@@ -127,9 +128,8 @@ fn run(options: Options, with_group: bool, directory: &Path) -> Result<Run, Stri
     };
     let webhooks = (0..options.threads).map(|_| Webhook::connect(&receiver.base)).collect::<Result<_, _>>()?;
     let (next, start) = (AtomicUsize::new(0), Instant::now());
-    let (mut latencies, early) = replay(options, name, &shop, webhooks, &next)?;
+    let (latencies, early) = replay(options, name, &shop, webhooks, &next)?;
     let wall = start.elapsed();
-    latencies.sort();
 
     let book = lock(&book);
     let is_stale = |(order, now): (usize, &AtomicU32)| book.last.get(&order).copied().unwrap_or(0) != now.load(Relaxed);
@@ -141,7 +141,7 @@ fn run(options: Options, with_group: bool, directory: &Path) -> Result<Run, Stri
         overtaken: book.overtaken,
         stale: shop.orders.iter().enumerate().filter(|&order| is_stale(order)).count(),
         early,
-        latencies,
+        latencies: Sorted::new(latencies),
         wall,
     })
 }
@@ -157,39 +157,34 @@ fn replay(
     webhooks: Vec<Webhook>,
     next: &AtomicUsize,
 ) -> Result<Deliveries, String> {
-    let (finished, results) = mpsc::channel();
+    let progress = progress::bar(name, options.events, "changes");
     std::thread::scope(|s| {
-        for webhook in webhooks {
-            let finished = finished.clone();
-            s.spawn(move || {
-                let result = change_orders(options, shop, &webhook, next);
-                if result.is_err() {
-                    // One failure is enough: the others need not go on.
-                    next.store(options.events, Relaxed);
-                }
-                // Nobody listens any more once an error has been received.
-                let _ = finished.send(result);
-            });
-        }
-        let progress = Progress::new(name, options.events);
+        let change = |webhook: Webhook| {
+            let result = change_orders(options, shop, &webhook, next, &progress);
+            if result.is_err() {
+                // One failure is enough: the others need not go on.
+                next.store(options.events, Relaxed);
+            }
+            result
+        };
+        let threads: Vec<_> = webhooks.into_iter().map(|webhook| s.spawn(move || change(webhook))).collect();
         let (mut latencies, mut early) = (Vec::new(), 0);
-        for _ in 0..options.threads {
-            let (some, too_early) = loop {
-                match results.recv_timeout(Duration::from_millis(100)) {
-                    Ok(result) => break result?,
-                    Err(RecvTimeoutError::Timeout) => progress.show(next.load(Relaxed).min(options.events)),
-                    Err(RecvTimeoutError::Disconnected) => return Err("a thread of the shop died".to_owned()),
-                }
-            };
+        for thread in threads {
+            let (some, too_early) = thread.join().map_err(|_| "a thread of the shop died")??;
             latencies.extend(some);
             early += too_early;
         }
-        progress.finish();
         Ok((latencies, early))
     })
 }
 
-fn change_orders(options: Options, shop: &Shop, webhook: &Webhook, next: &AtomicUsize) -> Result<Deliveries, String> {
+fn change_orders(
+    options: Options,
+    shop: &Shop,
+    webhook: &Webhook,
+    next: &AtomicUsize,
+    progress: &ProgressBar,
+) -> Result<Deliveries, String> {
     let (mut latencies, mut early) = (Vec::new(), 0);
     loop {
         let number = next.fetch_add(1, Relaxed);
@@ -202,6 +197,7 @@ fn change_orders(options: Options, shop: &Shop, webhook: &Webhook, next: &Atomic
         let (changed, delivered) = shop.change(order, webhook).map_err(|e| e.to_string())?;
         latencies.push(start.elapsed());
         early += usize::from(delivered < changed);
+        progress.inc(1);
     }
 }
 
@@ -221,16 +217,10 @@ fn table(runs: &[Run]) -> String {
     line("overlapping pushes", &|run| run.overlapping.to_string());
     line("overtaken by a newer one", &|run| run.overtaken.to_string());
     line("orders left stale", &|run| run.stale.to_string());
-    line("until delivered, p50", &|run| ms(quantile(&run.latencies, 0.50)));
-    line("until delivered, p99", &|run| ms(quantile(&run.latencies, 0.99)));
+    line("until delivered, p50", &|run| ms(run.latencies.quantile(0.5).unwrap_or_default()));
+    line("until delivered, p99", &|run| ms(run.latencies.quantile(0.99).unwrap_or_default()));
     line("wall time", &|run| format!("{:.1} s", run.wall.as_secs_f64()));
     text
-}
-
-/// The value that a share `q` of all does not exceed; of sorted values.
-fn quantile(sorted: &[Duration], q: f64) -> Duration {
-    let rank = (q * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
 fn ms(duration: Duration) -> String {

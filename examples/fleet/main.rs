@@ -12,16 +12,23 @@
 //! In the end the log of all executions is judged: did two of one row ever overlap, was any call lost?
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
+#[path = "../shared/args.rs"]
+mod args;
 mod chart;
+#[path = "../shared/progress.rs"]
 mod progress;
 mod report;
 mod server;
+#[path = "../shared/chart.rs"]
+mod shared_chart;
 mod worker;
 
-use progress::Progress;
+use lexopt::prelude::*;
 use report::Fleet;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const WORKERS: usize = 4;
 const ROWS: u32 = 64;
@@ -33,17 +40,12 @@ usage: cargo run --release --features redis --example fleet -- [options]
 
   --seconds N      how long the workers run, 2 to 600 (default: 6)
   --redis URL      a Redis to use (default: a redis-server is started on a free port of the loopback)
-  --svg FILE       where to write the chart (default: flight-group-fleet.svg in the temporary directory)
+  --svg FILE       where to write the chart (default: target/fleet.svg)
   --help           this text
 
 Says who called, led and followed how often, and judges the log of all executions: did two of one row overlap, was a
-call lost? Ends with 0 if neither, 1 if so, 2 where it could not be tried.
+call lost? The exit code is 1 if so.
 ";
-
-enum Command {
-    Help,
-    Run(Options),
-}
 
 struct Options {
     seconds: f64,
@@ -51,66 +53,38 @@ struct Options {
     svg: PathBuf,
 }
 
-fn command() -> Result<Command, String> {
-    let mut options = Options { seconds: 6.0, redis: None, svg: std::env::temp_dir().join("flight-group-fleet.svg") };
-    let mut args = std::env::args_os().skip(1);
-    while let Some(arg) = args.next() {
-        let unknown = || format!("unknown option {arg:?}; --help lists them");
-        let name = arg.to_str().ok_or_else(unknown)?;
-        let mut value = || {
-            let value = args.next().ok_or(format!("{name} wants a value, and nothing follows it"))?;
-            value.into_string().map_err(|value| format!("{name} is {value:?}, expected UTF-8 text"))
-        };
-        match name {
-            "--help" | "-h" => return Ok(Command::Help),
-            "--seconds" => {
-                let text = value()?;
-                options.seconds = text
-                    .parse()
-                    .ok()
-                    .filter(|seconds| (2.0..=600.0).contains(seconds))
-                    .ok_or(format!("--seconds is \"{text}\", expected a number from 2 to 600"))?;
+impl Options {
+    /// `None`: help was asked for.
+    fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
+        let mut options = Self { seconds: 6.0, redis: None, svg: shared_chart::default_path() };
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("seconds") => options.seconds = args::number(&mut parser, "--seconds", 2.0..=600.0)?,
+                Long("redis") => options.redis = Some(parser.value()?.string()?),
+                Long("svg") => options.svg = parser.value()?.into(),
+                Long("help") | Short('h') => return Ok(None),
+                _ => return Err(arg.unexpected()),
             }
-            "--redis" => options.redis = Some(value()?),
-            "--svg" => options.svg = value()?.into(),
-            _ => return Err(unknown()),
         }
+        shared_chart::check(&options.svg)?;
+        Ok(Some(options))
     }
-    Ok(Command::Run(options))
 }
 
-fn main() {
+fn main() -> ExitCode {
     if std::env::var_os(worker::NUMBER).is_some() {
-        return worker::main();
+        worker::main();
+        return ExitCode::SUCCESS;
     }
-    let result = command().and_then(|command| match command {
-        Command::Help => {
-            print!("{HELP}");
-            Ok(true)
-        }
-        Command::Run(options) => run(&options),
-    });
-    match result {
-        Ok(true) => {}
-        Ok(false) => {
-            eprintln!("something was lost or overlapped: see above");
-            std::process::exit(1);
-        }
-        Err(message) => {
-            eprintln!("{message}");
-            std::process::exit(2);
-        }
-    }
+    args::main(HELP, Options::parse, |options| run(&options))
 }
 
-/// Whether all went well.
-fn run(options: &Options) -> Result<bool, String> {
+fn run(options: &Options) -> Result<(), String> {
     let server = server::start(options.redis.as_deref(), "--redis")?;
     // Before anything is made: an address nobody answers at is one clear line.
     drop(flight_group::fleet::Fleet::connect(&server.url).map_err(|error| error.to_string())?);
-    let unwritable = |error: std::io::Error| format!("cannot write {}: {error}", options.svg.display());
-    std::fs::write(&options.svg, "").map_err(unwritable)?;
-    let database = std::env::temp_dir().join(format!("flight-group-fleet-{}.sqlite", std::process::id()));
+    let directory = TempDir::with_prefix("fleet-").map_err(|error| format!("cannot create a folder: {error}"))?;
+    let database = directory.path().join("rows.sqlite");
     worker::create(&database, ROWS).map_err(|error| format!("no database at {}: {error}", database.display()))?;
     // Not the address that was given: it may hold a password.
     let whose = if options.redis.is_some() { "the redis given".to_owned() } else { format!("redis at {}", server.url) };
@@ -123,7 +97,7 @@ fn run(options: &Options) -> Result<bool, String> {
     let begin = Instant::now();
     let time = Duration::from_secs_f64(options.seconds);
     let mut killed = None;
-    let mut progress = Progress::new();
+    let progress = progress::bar("running", time.as_millis() as usize, "ms");
     while begin.elapsed() < time {
         std::thread::sleep(Duration::from_millis(20));
         if killed.is_none() && begin.elapsed() > time / 2 {
@@ -136,16 +110,18 @@ fn run(options: &Options) -> Result<bool, String> {
             None => "",
             Some(_) => ", a leader killed and replaced",
         };
-        let (seconds, calls, runs) = (begin.elapsed().as_secs_f64(), fleet.calls(), fleet.runs());
-        progress.show(|| format!("{seconds:4.1} s: {calls} calls, {runs} executions{state}"));
+        progress.set_message(format!("{} calls, {} executions{state}", fleet.calls(), fleet.runs()));
+        progress.set_position(begin.elapsed().as_millis() as u64);
     }
-    progress.finish();
+    drop(progress);
     let outcome = fleet.finish();
     outcome.print(&database)?;
-    std::fs::write(&options.svg, chart::draw(&outcome)).map_err(unwritable)?;
-    println!("who led when: {}", options.svg.display());
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{suffix}", database.display()));
+    let chart = options.svg.display();
+    std::fs::write(&options.svg, chart::draw(&outcome))
+        .map_err(|e| format!("cannot write the chart to {chart}: {e}"))?;
+    println!("chart: {chart}");
+    if outcome.overlaps() + outcome.lost_calls() > 0 {
+        return Err("something was lost or overlapped: see above".to_owned());
     }
-    Ok(outcome.overlaps() + outcome.lost_calls() == 0)
+    Ok(())
 }

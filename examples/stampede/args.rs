@@ -1,8 +1,11 @@
 //! The command line.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::str::FromStr;
+use crate::shared_args::number;
+use crate::shared_chart as chart;
+use crate::stall;
+use crate::trace::Trace;
+use lexopt::prelude::*;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) const HELP: &str = "\
@@ -31,16 +34,11 @@ keys coincide less often, you gain less: --trace shows how much.
 ";
 
 /// How many requests a generated pattern has.
-pub(crate) const REQUESTS: usize = 3_600;
-
-pub(crate) enum Command {
-    Help,
-    Run(Options),
-}
+const REQUESTS: usize = 3_600;
 
 pub(crate) struct Options {
-    pub(crate) trace: Option<PathBuf>,
-    pub(crate) requests: Option<usize>,
+    pub(crate) trace: Trace,
+    pub(crate) is_generated: bool,
     pub(crate) rate: usize,
     pub(crate) clients: usize,
     pub(crate) threads: usize,
@@ -51,68 +49,58 @@ pub(crate) struct Options {
     pub(crate) stall: bool,
 }
 
-pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, String> {
-    let mut options = Options {
-        trace: None,
-        requests: None,
-        rate: 0,
-        clients: 96,
-        threads: 64,
-        ttl: Duration::ZERO,
-        query: Duration::ZERO,
-        bursts: 0,
-        svg: default_svg(),
-        stall: false,
-    };
-    let (mut rate, mut ttl, mut query) = (None, None, None);
-    let mut args = args;
-    while let Some(arg) = args.next() {
-        let name = arg.to_str().unwrap_or_default();
-        match name {
-            "--help" | "-h" => return Ok(Command::Help),
-            "--stall" => options.stall = true,
-            "--trace" => options.trace = Some(value(name, args.next(), "a file")?.into()),
-            "--svg" => options.svg = value(name, args.next(), "a file")?.into(),
-            "--requests" => options.requests = Some(number(name, args.next(), 1, 10_000_000)?),
-            "--rate" => rate = Some(number(name, args.next(), 1, 1_000_000)?),
-            "--clients" => options.clients = number(name, args.next(), 1, 1_000)?,
-            "--threads" => options.threads = number(name, args.next(), 1, 1_000)?,
-            "--ttl" => ttl = Some(number(name, args.next(), 1, 86_400_000)?),
-            "--query" => query = Some(number(name, args.next(), 1, 100)?),
-            "--bursts" => options.bursts = number(name, args.next(), 0, 1_000)?,
-            _ => return Err(format!("unknown option {arg:?}; --help lists them")),
+/// `None`: help was asked for.
+pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Option<Options>, lexopt::Error> {
+    let (mut file, mut requests, mut rate, mut ttl, mut query) = (None::<PathBuf>, None, None, None, None);
+    let (mut clients, mut threads, mut bursts, mut stall) = (96, 64, 0, false);
+    let mut svg = chart::default_path();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("trace") => file = Some(parser.value()?.into()),
+            Long("requests") => requests = Some(number(&mut parser, "--requests", 1..=10_000_000)?),
+            Long("rate") => rate = Some(number(&mut parser, "--rate", 1..=1_000_000)?),
+            Long("clients") => clients = number(&mut parser, "--clients", 1..=1_000)?,
+            Long("threads") => threads = number(&mut parser, "--threads", 1..=1_000)?,
+            Long("ttl") => ttl = Some(number(&mut parser, "--ttl", 1..=86_400_000)?),
+            Long("query") => query = Some(number(&mut parser, "--query", 1..=100)?),
+            Long("bursts") => bursts = number(&mut parser, "--bursts", 0..=1_000)?,
+            Long("svg") => svg = parser.value()?.into(),
+            Long("stall") => stall = true,
+            Long("help") | Short('h') => return Ok(None),
+            _ => return Err(arg.unexpected()),
         }
     }
-    // A file may have many more keys than a machine can query at the pace of the generated pattern.
-    let from_file = options.trace.is_some();
-    options.rate = rate.unwrap_or(if from_file { 1_000 } else { 600 });
-    options.ttl = Duration::from_millis(ttl.unwrap_or(if from_file { 30_000 } else { 1_000 }));
-    options.query = Duration::from_millis(query.unwrap_or(if from_file { 3 } else { 25 }));
-    Ok(Command::Run(options))
-}
-
-/// `target` of this package where it was built, so that the chart is found again from wherever the program is run.
-fn default_svg() -> PathBuf {
-    let target = std::env::current_exe().ok().and_then(|exe| {
-        // target/release/examples/stampede
-        exe.ancestors().nth(3).map(PathBuf::from)
-    });
-    let target = target.unwrap_or_default();
-    let here = std::env::current_dir().unwrap_or_default();
-    target.strip_prefix(&here).unwrap_or(&target).join("stampede.svg")
-}
-
-fn value(name: &str, value: Option<OsString>, what: &str) -> Result<OsString, String> {
-    value.ok_or_else(|| format!("{name} wants {what}, and nothing follows it"))
-}
-
-fn number<N>(name: &str, given: Option<OsString>, min: N, max: N) -> Result<N, String>
-where
-    N: FromStr + PartialOrd + std::fmt::Display,
-{
-    let given = value(name, given, "a number")?;
-    match given.to_str().and_then(|text| text.parse::<N>().ok()) {
-        Some(number) if number >= min && number <= max => Ok(number),
-        _ => Err(format!("{name} is {given:?}, expected a number from {min} to {max}")),
+    if stall {
+        stall::check(threads)?;
+    } else {
+        chart::check(&svg)?;
     }
+    let trace = match &file {
+        None => Trace::zipf(requests.unwrap_or(REQUESTS), clients as u64),
+        Some(file) => read_trace(file, requests)?,
+    };
+    // A file may have many more keys than a machine can query at the pace of the generated pattern.
+    let is_generated = file.is_none();
+    Ok(Some(Options {
+        trace,
+        is_generated,
+        rate: rate.unwrap_or(if is_generated { 600 } else { 1_000 }),
+        clients,
+        threads,
+        ttl: Duration::from_millis(ttl.unwrap_or(if is_generated { 1_000 } else { 30_000 })),
+        query: Duration::from_millis(query.unwrap_or(if is_generated { 25 } else { 3 })),
+        bursts,
+        svg,
+        stall,
+    }))
+}
+
+fn read_trace(path: &Path, requests: Option<usize>) -> Result<Trace, String> {
+    let name = path.display();
+    let file = std::fs::File::open(path).map_err(|e| format!("cannot open {name}: {e}"))?;
+    let mut trace = Trace::read(std::io::BufReader::new(file)).map_err(|e| format!("cannot read {name}: {e}"))?;
+    if let Some(requests) = requests {
+        trace.truncate(requests);
+    }
+    Ok(trace)
 }

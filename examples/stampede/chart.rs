@@ -1,9 +1,8 @@
 //! The chart: queries per 100 ms of each run, as SVG.
 
 use crate::load::Run;
-use crate::report::{duration, quantile, thousands};
+use crate::report::{duration, thousands};
 use std::fmt::Write;
-use std::path::Path;
 use std::time::Duration;
 
 const BIN: Duration = Duration::from_millis(100);
@@ -15,17 +14,6 @@ const PANEL: f64 = 190.0;
 const GAP: f64 = 62.0;
 const TOP: f64 = 88.0;
 const BOTTOM: f64 = 48.0;
-
-/// Makes sure that the chart can be written, and its directory is there.
-pub(crate) fn create(path: &Path) -> Result<(), String> {
-    let made = match path.parent() {
-        Some(parent) => std::fs::create_dir_all(parent),
-        None => Ok(()),
-    };
-    made.and_then(|()| std::fs::OpenOptions::new().create(true).append(true).open(path))
-        .map(drop)
-        .map_err(|e| format!("cannot write the chart to {}: {e}", path.display()))
-}
 
 /// One panel for each run, one above the other on the same scales.
 pub(crate) fn draw(runs: &[Run]) -> String {
@@ -86,7 +74,7 @@ impl Scale {
             top - 12.0,
             run.name,
             thousands(run.counts.queries.len()),
-            duration(quantile(&run.latencies, 0.99)),
+            duration(run.latency(0.99)),
             duration(run.wall),
         );
         for count in (0..=self.top).step_by(self.step) {

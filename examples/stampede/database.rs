@@ -1,11 +1,14 @@
 //! A real SQLite database, filled at start so that one page costs a query that takes a while.
 
 use crate::report::{duration, thousands};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use rusqlite::{Connection, OpenFlags, params};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// A bigger database takes too long to fill.
 const MOST_ORDERS: usize = 1_000_000;
@@ -23,7 +26,7 @@ const PAGE: &str = "
     GROUP BY p.id";
 
 pub(crate) struct Database {
-    directory: PathBuf,
+    directory: TempDir,
     orders: usize,
     cost: Duration,
 }
@@ -37,9 +40,7 @@ impl Database {
     /// A database in the directory for temporary files, with a product for each key. The query of a page takes about
     /// `wanted` on an idle machine.
     pub(crate) fn create(keys: &[String], wanted: Duration) -> Result<Self, Box<dyn std::error::Error>> {
-        let directory = std::env::temp_dir().join(format!("flight-group-stampede-{}", std::process::id()));
-        std::fs::create_dir_all(&directory)?;
-        let mut database = Self { directory, orders: 0, cost: Duration::ZERO };
+        let mut database = Self { directory: TempDir::with_prefix("stampede-")?, orders: 0, cost: Duration::ZERO };
 
         let mut connection = Connection::open(database.file())?;
         // Nobody needs it after a crash.
@@ -73,7 +74,7 @@ impl Database {
     }
 
     fn file(&self) -> PathBuf {
-        self.directory.join("shop.db")
+        self.directory.path().join("shop.db")
     }
 
     /// Adds orders until there are `orders`.
@@ -81,11 +82,10 @@ impl Database {
         let filling = connection.transaction()?;
         {
             let mut insert = filling.prepare("INSERT INTO orders (id, product, cents, day) VALUES (?1, ?2, ?3, ?4)")?;
+            let mut random = SmallRng::seed_from_u64(self.orders as u64);
             for id in self.orders..orders {
-                // Any spread will do, as long as it is the same every time.
-                let mixed = (id as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16;
-                let product = mixed % products as u64;
-                insert.execute(params![id as i64, product as i64, (mixed % 9_973) as i64, (id / 100) as i64])?;
+                let (product, cents) = (random.random_range(0..products as i64), random.random_range(0..10_000_i64));
+                insert.execute(params![id as i64, product, cents, (id / 100) as i64])?;
             }
         }
         self.orders = orders;
@@ -125,12 +125,5 @@ impl Reader {
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SQLite, {} orders; a page's query takes {}", thousands(self.orders), duration(self.cost))
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system.
-        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

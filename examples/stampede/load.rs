@@ -3,18 +3,17 @@
 use crate::args::Options;
 use crate::client::Client;
 use crate::database::Database;
-use crate::progress::Progress;
+use crate::progress;
+use crate::quantile::Sorted;
 use crate::server::Server;
 use crate::site::{Counts, Site};
-use crate::trace::Trace;
+use indicatif::ProgressBar;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) struct Load<'a> {
     options: &'a Options,
-    trace: &'a Trace,
     database: &'a Database,
     /// The first answer for each key. The data never change, so that every other must be the same, in both runs.
     answers: Vec<OnceLock<String>>,
@@ -25,14 +24,21 @@ pub(crate) struct Run {
     pub(crate) name: &'static str,
     pub(crate) requests: usize,
     pub(crate) counts: Counts,
-    /// From when each request was due until its answer was there, shortest first.
-    pub(crate) latencies: Vec<Duration>,
+    /// From when each request was due until its answer was there.
+    latencies: Sorted<Duration>,
+    /// The share of requests that a user noticed: more than half a second.
+    pub(crate) late: f64,
     /// When all entries expired, counted from the start.
     pub(crate) bursts: Vec<Duration>,
     pub(crate) wall: Duration,
 }
 
 impl Run {
+    /// The latency that this share of requests did not exceed.
+    pub(crate) fn latency(&self, share: f64) -> Duration {
+        self.latencies.quantile(share).unwrap_or_default()
+    }
+
     /// Whether requests piled up so that the run ended a good deal after the last of them was due.
     pub(crate) fn fell_behind(&self, rate: usize) -> bool {
         let due = Duration::from_secs_f64(self.requests as f64 / rate as f64);
@@ -43,16 +49,14 @@ impl Run {
 /// What the clients of one run share.
 struct Shared<'a> {
     load: &'a Load<'a>,
-    site: &'a Site,
     start: Instant,
     next: AtomicUsize,
-    answered: AtomicUsize,
     bursts: Mutex<Vec<Duration>>,
 }
 
 impl<'a> Load<'a> {
-    pub(crate) fn new(options: &'a Options, trace: &'a Trace, database: &'a Database) -> Self {
-        Self { options, trace, database, answers: trace.keys().iter().map(|_| OnceLock::new()).collect() }
+    pub(crate) fn new(options: &'a Options, database: &'a Database) -> Self {
+        Self { options, database, answers: options.trace.keys().iter().map(|_| OnceLock::new()).collect() }
     }
 
     /// One run: a fresh server with an empty cache, and every request of the trace.
@@ -64,17 +68,10 @@ impl<'a> Load<'a> {
         let clients =
             (0..self.options.clients).map(|_| Client::connect(server.address())).collect::<Result<Vec<_>, _>>()?;
 
-        let shared = Shared {
-            load: self,
-            site: &site,
-            start: Instant::now(),
-            next: AtomicUsize::new(0),
-            answered: AtomicUsize::new(0),
-            bursts: Mutex::default(),
-        };
-        let mut latencies = shared.replay(name, clients)?;
+        let shared = Shared { load: self, start: Instant::now(), next: AtomicUsize::new(0), bursts: Mutex::default() };
+        let latencies = shared.replay(name, clients)?;
         let wall = shared.start.elapsed();
-        latencies.sort();
+        let late = latencies.iter().filter(|latency| **latency > Duration::from_millis(500)).count();
 
         let lead_in = shared.start - site.started();
         let mut counts = site.counts();
@@ -82,12 +79,20 @@ impl<'a> Load<'a> {
             *query = query.saturating_sub(lead_in);
         }
         let bursts = shared.bursts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Run { name, requests: self.trace.requests().len(), counts, latencies, bursts, wall })
+        Ok(Run {
+            name,
+            requests: self.options.trace.requests().len(),
+            counts,
+            late: late as f64 / latencies.len().max(1) as f64,
+            latencies: Sorted::new(latencies),
+            bursts,
+            wall,
+        })
     }
 
     /// Whether all entries expire just before this request.
     fn is_burst(&self, request: usize) -> bool {
-        let (requests, bursts) = (self.trace.requests().len(), self.options.bursts);
+        let (requests, bursts) = (self.options.trace.requests().len(), self.options.bursts);
         // Evenly spread, none at either end.
         (1..=bursts).any(|burst| burst * requests / (bursts + 1) == request)
     }
@@ -96,50 +101,36 @@ impl<'a> Load<'a> {
 impl Shared<'_> {
     /// Has the clients send every request, and returns their latencies.
     fn replay(&self, name: &str, clients: Vec<Client>) -> Result<Vec<Duration>, String> {
-        let total = self.load.trace.requests().len();
-        let (finished, results) = mpsc::channel();
+        let total = self.load.options.trace.requests().len();
+        let progress = progress::bar(name, total, "requests");
         std::thread::scope(|s| {
-            let clients_count = clients.len();
-            for client in clients {
-                let finished = finished.clone();
-                s.spawn(move || {
-                    let result = self.send_requests(&client);
-                    if result.is_err() {
-                        // One wrong answer is enough: the others need not go on.
-                        self.next.store(total, Relaxed);
-                    }
-                    // Nobody listens any more once an error has been received.
-                    let _ = finished.send(result);
-                });
-            }
-            let mut progress = Progress::new(name, total);
+            let send = |client: Client| {
+                let result = self.send_requests(&client, &progress);
+                if result.is_err() {
+                    // One wrong answer is enough: the others need not go on.
+                    self.next.store(total, Relaxed);
+                }
+                result
+            };
+            let clients: Vec<_> = clients.into_iter().map(|client| s.spawn(move || send(client))).collect();
             let mut latencies = Vec::with_capacity(total);
-            for _ in 0..clients_count {
-                latencies.append(&mut loop {
-                    match results.recv_timeout(Duration::from_millis(100)) {
-                        Ok(result) => break result?,
-                        Err(RecvTimeoutError::Timeout) => {
-                            progress.show(self.answered.load(Relaxed), self.site.query_count());
-                        }
-                        Err(RecvTimeoutError::Disconnected) => return Err("a client's thread died".to_owned()),
-                    }
-                });
+            for client in clients {
+                latencies.append(&mut client.join().map_err(|_| "a client's thread died")??);
             }
-            progress.finish(self.answered.load(Relaxed), self.site.query_count());
             Ok(latencies)
         })
     }
 
     /// One client's life: takes the next request, waits until it is due, sends it.
-    fn send_requests(&self, client: &Client) -> Result<Vec<Duration>, String> {
-        let (trace, rate) = (self.load.trace, self.load.options.rate);
+    fn send_requests(&self, client: &Client, progress: &ProgressBar) -> Result<Vec<Duration>, String> {
+        let Options { trace, rate, .. } = self.load.options;
         let mut latencies = Vec::new();
         loop {
             let number = self.next.fetch_add(1, Relaxed);
             let Some(&key) = trace.requests().get(number) else { return Ok(latencies) };
             // Users come when they come, however slow the server is. A request that finds no client free is sent
             // late, and its latency counts from when it was due.
-            let due = self.start + Duration::from_secs_f64(number as f64 / rate as f64);
+            let due = self.start + Duration::from_secs_f64(number as f64 / *rate as f64);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             if self.load.is_burst(number) {
                 client.delete("/cache")?;
@@ -151,7 +142,7 @@ impl Shared<'_> {
             if *first != page {
                 return Err(format!("two answers for one key: {first:?} and {page:?}"));
             }
-            self.answered.fetch_add(1, Relaxed);
+            progress.inc(1);
         }
     }
 }

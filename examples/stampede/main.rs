@@ -16,57 +16,35 @@ mod database;
 mod load;
 mod metrics;
 mod paths;
+#[path = "../shared/progress.rs"]
 mod progress;
+#[path = "../shared/quantile.rs"]
+mod quantile;
 mod report;
 mod server;
+#[path = "../shared/args.rs"]
+mod shared_args;
+#[path = "../shared/chart.rs"]
+mod shared_chart;
 mod site;
 mod stall;
 mod trace;
 
-use args::{Command, Options};
+use args::Options;
 use database::Database;
 use load::Load;
 use report::{duration, thousands};
 use std::process::ExitCode;
-use trace::Trace;
-
-/// Why the program ends early, and with which exit code.
-enum Failure {
-    /// The user's doing: exit code 2.
-    Input(String),
-    /// The machine's, or a bug: exit code 1.
-    Run(String),
-}
 
 fn main() -> ExitCode {
-    let (code, message) = match run() {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Input(message)) => (2, message),
-        Err(Failure::Run(message)) => (1, message),
-    };
-    eprintln!("stampede: {message}");
-    ExitCode::from(code)
+    shared_args::main(args::HELP, args::parse, run)
 }
 
-fn run() -> Result<(), Failure> {
-    let options = match args::parse(std::env::args_os().skip(1)).map_err(Failure::Input)? {
-        Command::Help => {
-            print!("{}", args::HELP);
-            return Ok(());
-        }
-        Command::Run(options) => options,
-    };
-    let trace = read_trace(&options)?;
-    if options.stall {
-        stall::check(&options).map_err(Failure::Input)?;
-    } else {
-        // Before half a minute of work, not after it.
-        chart::create(&options.svg).map_err(Failure::Input)?;
-    }
-
-    metrics::install().map_err(Failure::Run)?;
-    let database = Database::create(trace.keys(), options.query)
-        .map_err(|e| Failure::Run(format!("cannot make the database: {e}")))?;
+fn run(options: Options) -> Result<(), String> {
+    let trace = &options.trace;
+    metrics::install()?;
+    let database =
+        Database::create(trace.keys(), options.query).map_err(|e| format!("cannot make the database: {e}"))?;
     println!("trace     {} requests for {} keys", thousands(trace.requests().len()), thousands(trace.keys().len()));
     if trace.skipped() > 0 {
         println!("          {} lines of the log are not GET or HEAD of a path: skipped", thousands(trace.skipped()));
@@ -75,7 +53,7 @@ fn run() -> Result<(), Failure> {
     println!("server    {} threads on 127.0.0.1, cache entries live {}", options.threads, duration(options.ttl));
 
     if options.stall {
-        return stall::run(&options, &trace, &database).map_err(Failure::Run);
+        return stall::run(&options, &database);
     }
 
     println!("load      {} clients, {} requests a second", options.clients, thousands(options.rate));
@@ -84,12 +62,12 @@ fn run() -> Result<(), Failure> {
         1 => println!("          once, half way, all cache entries expire together"),
         bursts => println!("          {bursts} times, evenly spread, all cache entries expire together"),
     }
-    if options.trace.is_none() {
+    if options.is_generated {
         println!("          chosen to show a stampede; --trace FILE replays your own log");
     }
     println!();
-    let load = Load::new(&options, &trace, &database);
-    let runs = [load.run(false).map_err(Failure::Run)?, load.run(true).map_err(Failure::Run)?];
+    let load = Load::new(&options, &database);
+    let runs = [load.run(false)?, load.run(true)?];
 
     print!("{}", report::table(&runs));
     // The run without `Group` may fall behind: that is the outage. If both do, the load is too much for the machine.
@@ -97,25 +75,8 @@ fn run() -> Result<(), Failure> {
         println!("\nNeither run could keep up with {} requests a second on this machine:", options.rate);
         println!("latency counts from when a request was due, so most of it is waiting. A lower --rate shows more.");
     }
-    std::fs::write(&options.svg, chart::draw(&runs))
-        .map_err(|e| Failure::Run(format!("cannot write {}: {e}", options.svg.display())))?;
+    let written = std::fs::write(&options.svg, chart::draw(&runs));
+    written.map_err(|e| format!("cannot write the chart to {}: {e}", options.svg.display()))?;
     println!("\nchart: {}", options.svg.display());
     Ok(())
-}
-
-fn read_trace(options: &Options) -> Result<Trace, Failure> {
-    let trace = match &options.trace {
-        None => Trace::zipf(options.requests.unwrap_or(args::REQUESTS), options.clients as u64),
-        Some(path) => {
-            let name = path.display();
-            let file = std::fs::File::open(path).map_err(|e| Failure::Input(format!("cannot open {name}: {e}")))?;
-            let mut trace = Trace::read(std::io::BufReader::new(file))
-                .map_err(|e| Failure::Input(format!("cannot read {name}: {e}")))?;
-            if let Some(requests) = options.requests {
-                trace.truncate(requests);
-            }
-            trace
-        }
-    };
-    Ok(trace)
 }

@@ -1,6 +1,7 @@
 //! The table, and how numbers look in it.
 
 use crate::load::Run;
+use indicatif::HumanCount;
 use std::time::Duration;
 
 pub(crate) fn table(runs: &[Run]) -> String {
@@ -9,10 +10,10 @@ pub(crate) fn table(runs: &[Run]) -> String {
     text += &line("cache misses", runs, |run| thousands(run.counts.misses));
     text += &line("database queries", runs, |run| thousands(run.counts.queries.len()));
     text += &line("collapsed share", runs, |run| format!("{:.1}%", 100.0 * collapsed(run)));
-    text += &line("latency p50", runs, |run| duration(quantile(&run.latencies, 0.50)));
-    text += &line("latency p99", runs, |run| duration(quantile(&run.latencies, 0.99)));
-    text += &line("latency max", runs, |run| duration(quantile(&run.latencies, 1.0)));
-    text += &line("later than 500 ms", runs, |run| format!("{:.1}%", 100.0 * late(run)));
+    text += &line("latency p50", runs, |run| duration(run.latency(0.50)));
+    text += &line("latency p99", runs, |run| duration(run.latency(0.99)));
+    text += &line("latency max", runs, |run| duration(run.latency(1.0)));
+    text += &line("later than 500 ms", runs, |run| format!("{:.1}%", 100.0 * run.late));
     text += &line("wall time", runs, |run| duration(run.wall));
     text
 }
@@ -22,12 +23,6 @@ fn collapsed(run: &Run) -> f64 {
     1.0 - run.counts.queries.len() as f64 / run.counts.misses.max(1) as f64
 }
 
-/// The share of requests that a user noticed.
-fn late(run: &Run) -> f64 {
-    let late = run.latencies.iter().filter(|latency| **latency > Duration::from_millis(500)).count();
-    late as f64 / run.latencies.len().max(1) as f64
-}
-
 fn line(name: &str, runs: &[Run], cell: impl Fn(&Run) -> String) -> String {
     let mut text = format!("{name:<18}");
     for run in runs {
@@ -35,12 +30,6 @@ fn line(name: &str, runs: &[Run], cell: impl Fn(&Run) -> String) -> String {
     }
     text.push('\n');
     text
-}
-
-/// The value that a share `q` of all does not exceed; of sorted values.
-pub(crate) fn quantile(sorted: &[Duration], q: f64) -> Duration {
-    let rank = (q * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
 pub(crate) fn duration(duration: Duration) -> String {
@@ -55,13 +44,5 @@ pub(crate) fn duration(duration: Duration) -> String {
 
 /// 12345 as `12,345`.
 pub(crate) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number as u64).to_string()
 }

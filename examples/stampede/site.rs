@@ -97,10 +97,6 @@ impl Site {
         self.started
     }
 
-    pub(crate) fn query_count(&self) -> usize {
-        self.queries.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
     pub(crate) fn counts(&self) -> Counts {
         Counts {
             misses: self.misses.load(Relaxed),

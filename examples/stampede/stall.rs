@@ -75,17 +75,18 @@ impl Drop for LetGo {
     }
 }
 
-/// Whether the demonstration can be shown with these options.
-pub(crate) fn check(options: &Options) -> Result<(), String> {
+/// Whether the demonstration can be shown with so many threads.
+pub(crate) fn check(threads: usize) -> Result<(), String> {
     // A stuck thread of the server is stuck: it takes some more to serve everybody else.
     let needed = PATIENT + IMPATIENT + 3;
-    if options.threads < needed {
-        return Err(format!("--threads is {}, expected at least {needed} with --stall", options.threads));
+    if threads < needed {
+        return Err(format!("--threads is {threads}, expected at least {needed} with --stall"));
     }
     Ok(())
 }
 
-pub(crate) fn run(options: &Options, trace: &Trace, database: &Database) -> Result<(), String> {
+pub(crate) fn run(options: &Options, database: &Database) -> Result<(), String> {
+    let trace = &options.trace;
     let key = trace.hottest();
     let stall = Stall::new(key);
     let site = Arc::new(Site::new(options.ttl, true, Some(stall.clone())));

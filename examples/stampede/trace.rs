@@ -1,5 +1,9 @@
 //! The requests: which keys are asked for, in which order. Read from a file, or generated.
 
+use rand::SeedableRng;
+use rand::distr::Distribution;
+use rand::distr::weighted::WeightedIndex;
+use rand::rngs::SmallRng;
 use std::collections::HashMap;
 use std::io::BufRead;
 
@@ -20,21 +24,12 @@ const SKEW: f64 = 1.0;
 impl Trace {
     /// A Zipf-like pattern, the same for the same arguments.
     pub(crate) fn zipf(requests: usize, seed: u64) -> Self {
-        let mut sum = 0.0;
-        let cumulative: Vec<f64> = (1..=KEYS)
-            .map(|rank| {
-                sum += 1.0 / (rank as f64).powf(SKEW);
-                sum
-            })
-            .collect();
-        let mut random = SplitMix(seed);
-        let draw = |_| {
-            let at = random.unit() * sum;
-            cumulative.partition_point(|&below| below <= at).min(KEYS - 1) as u32
-        };
+        let popularity = WeightedIndex::new((1..=KEYS).map(|rank| (rank as f64).powf(-SKEW)));
+        let popularity = popularity.expect("every key has some popularity");
+        let mut random = SmallRng::seed_from_u64(seed);
         Self {
             keys: (1..=KEYS).map(|rank| format!("product-{rank:03}")).collect(),
-            requests: (0..requests).map(draw).collect(),
+            requests: (0..requests).map(|_| popularity.sample(&mut random) as u32).collect(),
             skipped: 0,
         }
     }
@@ -163,21 +158,4 @@ fn quoted(line: &str) -> String {
         start.push_str("..");
     }
     format!("{start:?}")
-}
-
-/// Steele, Lea and Flood's generator: small, and the same on every machine.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Evenly spread in `[0, 1)`.
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
 }

@@ -64,8 +64,8 @@
 //!
 //! # Spans
 //!
-//! Feature `tracing`, method `traced()` of the builders of groups, write groups, event groups and batchers, and of
-//! [`Hedge`](crate::Hedge). Target of everything: `flight_group`.
+//! Feature `tracing`, method `traced()` of the builders of groups, write groups, event groups, batchers and a fleet's groups,
+//! and of [`Hedge`](crate::Hedge). Target of everything: `flight_group`.
 //!
 //! | Span | Level | When |
 //! | --- | --- | --- |
@@ -83,6 +83,7 @@
 //! | `group` | all | the group's name, if it has one |
 //! | `key` | all but `deadlock` and `landed` | the key, only where the group was built with [`debug_keys`](crate::GroupBuilder::debug_keys) |
 //! | `flight` | all but `landed` | the flight's number, the one in `flights()` and in a deadlock's words |
+//! | `role` | `flight` of a fleet's group | what this process was in the fleet: `leader`, `follower`, `alone`; see [`FleetRole`](crate::FleetRole) |
 //! | `outcome` | `flight`, `landed` | `value`, `failed`, `panicked`, `abandoned`, `missing`: see [`Ending`](crate::Ending) |
 //! | `outcome` | `wait` | one of those; or `timed_out`, `cancelled`, `deadlock`, `led`, `boards_again` (after a take-over); `unwound` if something panicked |
 //! | `ran_us` | `flight`, `landed` | how long the closure ran, in microseconds |
@@ -100,6 +101,7 @@
 //! | `taken over` | WARN | the `wait` of who took over |
 //! | `forgotten` | DEBUG | whatever the caller was doing |
 //! | `superseded` | DEBUG | the `wait` whose closure was not needed |
+//! | `alone` | WARN | its `flight`, in a fleet's group: the closure runs outside the fleet |
 //!
 //! To see only trouble and no spans, filter: `RUST_LOG=info,flight_group=warn`.
 //!
@@ -148,7 +150,7 @@
 //! asked for again.
 //!
 //! Every meter has two labels: `group`, the group's name or `unnamed`; and `kind`, the word of [`Kind`](crate::Kind):
-//! `group`, `write group`, `event group`, `batcher` or `hedge`. All are there, at zero, from the start; those of a hedge
+//! `group`, `write group`, `event group`, `batcher`, `hedge`, `fleet group` or `fleet write group`. All are there, at zero, from the start; those of a hedge
 //! from its first call.
 //!
 //! | Meter | Kind | Unit | What |
@@ -164,6 +166,7 @@
 //! | `flight_group_expired_total` | counter | flights | detached because they were older than `max_age` |
 //! | `flight_group_taken_over_total` | counter | flights | detached by `takeover_after` |
 //! | `flight_group_superseded_total` | counter | calls | queued ones, whose closure was dropped unrun because a newer one ran |
+//! | `flight_group_fleet_total` | counter | flights | only of a fleet's groups: what this process was in the fleet; label `role`: `leader`, `follower`, `alone`; of a fleet's write groups `leader` only |
 //! | `flight_group_in_flight` | gauge | flights | that have a leader and have not landed; a spawned one counts while it waits for a thread, too |
 //! | `flight_group_waiting` | gauge | calls | blocked on another caller's flight: as many threads |
 //! | `flight_group_run_seconds` | histogram | seconds | how long a flight's closure ran |
@@ -185,6 +188,8 @@
 //!     increase(flight_group_deadlocked_total[1h]) > 0
 //! threads that wait:
 //!     flight_group_waiting, beside the size of the thread pool
+//! alarm, a process works outside its fleet:
+//!     increase(flight_group_fleet_total{role="alone"}[5m]) > 0
 //! ```
 //!
 //! With Prometheus, in a program without async. (The exporter's own server needs a runtime. Its `render` is enough for the
@@ -234,6 +239,7 @@
 //! | [`EventGroup`](crate::EventGroup) | yes | yes | yes | yes | a run of `push`; a `submit` shows only if it is refused |
 //! | [`Batcher`](crate::Batcher) | yes, with the key `()` | yes | no: a batch has no single key | yes, without `key` | a batch |
 //! | [`Hedge`](crate::Hedge) | | yes | yes, with the key `()` | yes, without `key` | a call of `run` or `run_under` |
+//! | `FleetGroup`, `FleetWriteGroup` | yes, of this process | `local_stats()`, and `Fleet::stats()` | yes | yes | what this process asks its fleet, once for all of its threads |
 //!
 //! # Hedges
 //!
@@ -250,6 +256,25 @@
 //! | the meters | taken from the recorder at the first call, since a hedge is its own builder |
 //! | [`first`](crate::Hedge::first) | nobody is told |
 //!
+//! # Groups of a fleet
+//!
+//! Feature `redis`. The threads of a process are collapsed by a local group, and that group is what reports. So each process
+//! reports its own flights, in the same words, with these differences:
+//!
+//! | | In a `FleetGroup` | In a `FleetWriteGroup` |
+//! | --- | --- | --- |
+//! | a flight | one question to the fleet | a run, or a wait for the lease. A run that other callers of the process waited for is two flights: one gets the lease, the next one runs |
+//! | `ran`, `flight_group_run_seconds` | from the question until the outcome is here: the closure, or the wait for another process's flight; and the wait for the server | the wait for the lease, the closure, and the release |
+//! | followers, `wait` spans, `joined`, `waiting` | threads of this process | the same |
+//! | [`InFleet`](crate::EventKind::InFleet), `role`, `flight_group_fleet_total` | `leader`: the closure runs here for the fleet. `follower`: another process ran it, now or within the reuse window. `alone`: it runs here for this process only, because the server is unavailable or the outcome could not be shared | `leader`: the closure runs here, with the lease. So `flight_group_fleet_total` counts the runs |
+//! | the outcome of a `follower` | that of the flight in the other process: `value`, or `failed`. If the other process's closure panicked or its process died, this process asks again: its outcome is that of the next flight | |
+//! | the fleet returns an error | the outcome is `failed`, and there is no role | the same |
+//! | the leader's own deadline or token ends its wait for the fleet | the outcome is `failed`, then `TimedOut` or `Cancelled` for the same flight; threads that followed it and have more time board again | the same |
+//! | a forked child | makes its own spans and meters at its first use | the same |
+//!
+//! `Fleet::stats()` adds up all groups and leases of the process, and tells more: how an outcome came (with the message, fetched,
+//! asked for), followed leaders that died, records that were lost. `Fleet::outage()` says why the server is not asked now.
+//!
 //! # Events
 //!
 //! An [`observer`](crate::GroupBuilder::observer) is called for every event, for all that spans and meters do not do.
@@ -265,3 +290,4 @@
 //! | `Overloaded` | the caller that was refused | |
 //! | `Forgotten`, `Expired`, `TakenOver` | the caller that detached the flight | one a flight |
 //! | `Superseded` | a follower that had been queued, after `Followed` | one a closure not needed |
+//! | `InFleet` | the leader, after `Led`, in a fleet's group: before its closure runs, or when the outcome has come | one a flight; none if the fleet returned an error, or the wait ended before |

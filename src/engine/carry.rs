@@ -202,11 +202,15 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
         found
     }
 
+    /// Looks at the load of a flight, if it waits.
+    pub(crate) fn with_waiting<R>(&self, id: FlightId, look: impl FnOnce(&mut L) -> R) -> Option<R> {
+        let (_, flight) = find_waiting(&mut self.shard(id.hash).lock().table, id)?;
+        Some(flight.with_load(look))
+    }
+
     /// Makes one flight due.
     pub(crate) fn hurry_one(&self, id: FlightId) {
-        if let Some((_, flight)) = find_waiting(&mut self.shard(id.hash).lock().table, id) {
-            flight.with_load(L::hurry);
-        }
+        self.with_waiting(id, L::hurry);
     }
 
     /// Waits in the queue of a flight that [`hurry`](Self::hurry) has found, and leads it if the lead is offered. So it

@@ -156,6 +156,17 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
         }
     }
 
+    /// Tells of a flight what its leader knows, and counts what is counted.
+    #[cfg(feature = "redis")]
+    pub(crate) fn tell_of(&self, flight: u64, key: impl FnOnce() -> K, kind: EventKind) {
+        match kind {
+            EventKind::TimedOut { .. } => self.rare.timed_out.add(1),
+            EventKind::Cancelled { .. } => self.rare.cancelled.add(1),
+            _ => {}
+        }
+        self.tell(flight, key, kind);
+    }
+
     pub(super) fn tell_ref(&self, flight: u64, key: &K, kind: EventKind) {
         self.config.tell(flight, key, kind);
     }

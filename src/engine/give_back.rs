@@ -25,8 +25,9 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
         drop_quietly(guard); // perhaps the last one to hold the outcome
     }
 
-    /// Takes all flights from their keys that wait, and tells their callers the error: their keys and loads.
-    pub(crate) fn give_up_waiting(&self, error: impl Fn() -> Error<E>) -> Vec<(K, L)>
+    /// Takes all flights from their keys that wait, each after `before`, and tells their callers the error: their keys and
+    /// loads.
+    pub(crate) fn give_up_waiting(&self, before: impl Fn(FlightId), error: impl Fn() -> Error<E>) -> Vec<(K, L)>
     where
         K: Clone,
     {
@@ -36,7 +37,11 @@ impl<K, V, E, S, L: Load> Engine<K, V, E, S, L> {
                 waiting.extend(slot.waiting().map(|flight| FlightId { hash: slot.hash, number: flight.node.id }));
             }
         }
-        waiting.into_iter().filter_map(|id| self.fail_next(id, error())).collect()
+        let give_up = |id| {
+            before(id);
+            self.fail_next(id, error())
+        };
+        waiting.into_iter().filter_map(give_up).collect()
     }
 }
 

@@ -49,22 +49,24 @@ impl<K, V: Clone, E: Clone, S: BuildHasher, L: Load> Engine<K, V, E, S, L> {
         self.lead(key, shard, id, work, then)
     }
 
-    /// The same, with `work` that is told whether the flight was queued, so that callers may follow it that asked for the
-    /// next one. Any read leads such a flight that comes before they are awake, also one that would have joined a flight
-    /// in the air.
+    /// The same, with `work` that is told the flight's number, and whether the flight was queued, so that callers may
+    /// follow it that asked for the next one. Any read leads such a flight that comes before they are awake, also one that
+    /// would have joined a flight in the air.
     #[cfg(feature = "redis")]
     pub(crate) fn run_told<Q: Lookup<K> + ?Sized>(
         &self,
         key: &Q,
         which: Which,
         options: WaitOptions<'_>,
-        work: impl FnOnce(bool) -> Result<V, E>,
+        work: impl FnOnce(u64, bool) -> Result<V, E>,
     ) -> Result<Landing<V>, Error<E>> {
         self.check(&options)?;
         let hash = key.hash_in(&self.hasher);
         let shard = self.shard(hash);
         match self.meet(hash, key, Caller::blocked(which, options, None), shard.lock()) {
-            Turn::Lead(id, flight) => self.lead(key, shard, id, || work(flight.is_some()), std::convert::identity),
+            Turn::Lead(id, flight) => {
+                self.lead(key, shard, id, || work(id.number, flight.is_some()), std::convert::identity)
+            }
             Turn::Done(result) => result,
         }
     }
@@ -100,6 +102,11 @@ impl<K, V: Clone, E: Clone, S: BuildHasher, L: Load> Engine<K, V, E, S, L> {
                 ended => return Turn::Done(Err(self.wait_error(ended, &caller.options))),
             }
             drop(guard);
+            // Its token or its time may have ended together with the flight: then it does not begin anew.
+            if let Err(cancelled) = self.check(&caller.options) {
+                self.rare.cancelled.add(1);
+                return Turn::Done(Err(cancelled));
+            }
             boarded = self.board(hash, key, &mut caller);
         }
     }

@@ -272,9 +272,10 @@ impl<K, T, V, E> EventGroupBuilder<K, T, V, E> {
     /// panicked. None by default: then only [`stats`](EventGroup::stats) shows it.
     ///
     /// Called once for each such run, on the thread that ran it, outside every lock, after the run's blocked callers
-    /// have been woken. Called also, on the thread of a `submit`, if `merge` panics while events wait: then all that
-    /// waited for the key is lost, and this is told once. And called with [`Error::Closed`] if a
-    /// [`close`](EventGroup::close) ends while events are being merged. It may submit again. If it panics, the panic
+    /// have been woken. [`flush`](EventGroup::flush), [`close`](EventGroup::close) and the drop of the last handle return
+    /// after it was called for the runs that they wait for. Called also, on the thread of a `submit`, if `merge` panics while events wait: then all that
+    /// waited for the key is lost, and this is told once. And called with [`Error::Closed`] for
+    /// events in a `merge` that waits for the thread in [`close`](EventGroup::close). It may submit again. If it panics, the panic
     /// ends there.
     ///
     /// ```
@@ -363,7 +364,7 @@ impl<K, T, V, E> EventGroupBuilder<K, T, V, E> {
             });
             let engine = Engine::new(RandomState::new(), None, config, rules, Some(send), clock);
             let (agenda, counts) = (Mutex::new(Agenda::default()), Counts::default());
-            Shared { engine, agenda, crew, counts, merge, push, on_failure, weigh, workers }
+            Shared { engine, agenda, crew, counts, merge, push, on_failure, telling: Arc::default(), weigh, workers }
         });
         EventGroup { handle: Arc::new(Handle { shared, close: Shared::close }) }
     }

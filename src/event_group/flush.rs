@@ -1,11 +1,12 @@
 //! `flush`, and the drop of the last handle: everything that waits for a time or a worker is done now.
 
 use crate::engine::deadlock::{EdgeGuard, Ender, thread_number};
+use crate::engine::flight::FlightId;
 use crate::engine::key::InArc;
 use crate::engine::options::WaitOptions;
 use crate::engine::panics::{Payload, drop_quietly};
-use crate::engine::waiter::Waiter;
-use crate::error::Error;
+use crate::engine::waiter::{Waiter, Wake};
+use crate::error::{Deadlock, Error};
 use crate::event_group::shared::{Key, Own, Shared, Told};
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::{Arc, Instant};
@@ -17,14 +18,51 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
     /// leads the flight if the lead is offered. So it never needs a free worker: it may be running on the only one.
     pub(super) fn flush_all(self: &Arc<Self>) -> Result<(), Error<E>> {
         let mut result = Ok(());
+        let mut refuse = |circle| {
+            self.counts.deadlocked.fetch_add(1, Relaxed);
+            result = Err(Error::Deadlock(circle));
+        };
         for (hash, flight) in self.engine.hurry() {
             let seen = self.engine.see_to(hash, flight, |key, flight| self.run_for_others(key, hash, flight));
-            if let Err(circle) = seen {
-                self.counts.deadlocked.fetch_add(1, Relaxed);
-                result = Err(Error::Deadlock(circle));
+            seen.unwrap_or_else(&mut refuse);
+        }
+        self.await_telling(None).unwrap_or_else(&mut refuse);
+        result
+    }
+
+    /// Waits until `on_failure` has been told of every run that has failed by now.
+    fn await_telling(&self, until: Option<Instant>) -> Result<(), Deadlock> {
+        let (me, last, waiter) = (thread_number(), self.telling.last(), Waiter::take());
+        let result = loop {
+            waiter.answer();
+            let others = self.telling.watch(last, me, &waiter);
+            if others.is_empty() {
+                break Ok(());
+            }
+            match EdgeGuard::begin(&self.engine.node(0, Ender::All(others)), until.is_some()) {
+                Ok(_edge) if waiter.wait(until, None, || false) == Wake::TimedOut => break Ok(()),
+                Ok(_) => {}
+                Err(circle) => break Err(circle),
+            }
+        };
+        self.telling.unwatch(&waiter);
+        waiter.give_back();
+        result
+    }
+
+    /// Waits until no other thread merges events of a flight that waits. Nobody begins to once the group is closed.
+    fn await_merger(&self, id: FlightId) {
+        let (me, waiter) = (thread_number(), Waiter::take());
+        loop {
+            waiter.answer();
+            let merger = self.engine.with_waiting(id, |events| events.watch_merger(me, &waiter)).flatten();
+            let Some(merger) = merger else { break };
+            match EdgeGuard::begin(&self.engine.node(0, Ender::Thread(merger)), false) {
+                Ok(_edge) => drop(waiter.wait(None, None, || false)),
+                Err(_) => break, // it waits for this thread: what it has is not to be had
             }
         }
-        result
+        waiter.give_back();
     }
 
     /// Takes no more events, waits so long for those that it has, and gives back what no run has begun to carry. It
@@ -37,8 +75,10 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
         for (hash, flight) in self.engine.hurry() {
             self.engine.stand_by(hash, flight, &options);
         }
+        let _ = self.await_telling(Some(deadline));
         let mut back = Vec::<(Arc<K>, Vec<T>)>::new();
-        for (key, mut load) in self.engine.give_up_waiting(|| Error::Closed(self.engine.site())) {
+        let closed = || Error::Closed(self.engine.site());
+        for (key, mut load) in self.engine.give_up_waiting(|id| self.await_merger(id), closed) {
             let events = load.take_submitted(&self.engine.rules);
             load.take_off(&self.engine.rules).events.into_iter().for_each(drop_quietly); // their callers are told
             match back.last_mut() {

@@ -224,7 +224,8 @@ where
         self.handle.shared.submit_event(key, event, Duration::ZERO)
     }
 
-    /// Pushes every event that had arrived when it was called, and returns when all are done, with or without success.
+    /// Pushes every event that had arrived when it was called, and returns when all are done, with or without success, and
+    /// [`on_failure`](crate::EventGroupBuilder::on_failure) has been told of those that failed.
     ///
     /// Events that wait for a delay, a quiet period or the interval do not wait for it any longer. The calling thread does
     /// the runs that no other thread is about to do. Events that arrive meanwhile are not waited for, unless they get into
@@ -249,8 +250,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`Error::Deadlock`]: a run of the group waits, perhaps through others, for this thread. For instance, `merge` or
-    /// `push` called it. That run, and what waits behind it, was not waited for. Everything else was.
+    /// [`Error::Deadlock`]: a run of the group, or a call of `on_failure`, waits, perhaps through others, for this thread. For
+    /// instance, `merge` or `push` called it. That run, and what waits behind it, was not waited for. Everything else was.
     pub fn flush(&self) -> Result<(), Error<E>> {
         self.handle.shared.flush_all()
     }
@@ -259,15 +260,18 @@ where
     /// run has begun to carry by then, merged, for each key.
     ///
     /// For a shutdown that must not hang on a far side that does not answer: what comes back can be written down, and
-    /// submitted at the next start. Blocks until everything is done, or until `deadline`. What waits for a delay, a
+    /// submitted at the next start. Blocks until everything is done and `on_failure` has been told of what failed, or until
+    /// `deadline`; and beyond it as long as another thread's `submit` is in `merge`. What waits for a delay, a
     /// quiet period or the interval does not wait for it any longer. The runs are done by workers and by blocked
     /// callers, never by the calling thread.
     ///
     /// From now on `submit` and `push` return [`Error::Closed`], on every handle. So do the callers that are still
-    /// blocked at the deadline, unless a run carries their event: each keeps what it wanted to push, and nothing of it
-    /// is given back here. A run that is in the air at the deadline goes on; if it fails,
-    /// [`on_failure`](crate::EventGroupBuilder::on_failure) is told, as ever. Events that another thread's `submit` is merging
-    /// at that very moment are told to it with [`Error::Closed`]. Dropping the last handle waits for nothing any more.
+    /// blocked at the deadline, unless a run carries their event. Their events are dropped, and nothing of them is given
+    /// back here. A run that is in the air at the deadline goes on; if it fails,
+    /// [`on_failure`](crate::EventGroupBuilder::on_failure) is told, as ever. So other threads may
+    /// submit until the end: every event that a `submit` has accepted is carried by a run, or given back. There is one
+    /// exception: if a `merge` waits, perhaps through others, for the thread that closes, what it merges is told to
+    /// `on_failure` with [`Error::Closed`]. Dropping the last handle waits for nothing any more.
     ///
     /// A second call waits again, and gives back nothing.
     ///

@@ -10,6 +10,7 @@ use crate::engine::panics::{Payload, caught, drop_quietly, quietly, resume_unwin
 use crate::error::Error;
 use crate::event_group::events::{Carried, Coming, Events, Neighbours, ROUNDS, Rules};
 use crate::event_group::shared::{Key, Own, Shared, Told};
+use crate::event_group::telling::Untold;
 use crate::landing::Landing;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::{Arc, Duration};
@@ -37,7 +38,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
         let holds = !delay.is_zero() || timing.quiet.is_some() || timing.min_interval.is_some();
         let event = Cell::new(Some(event));
         let mut brings = Push { event: &event, rules: &self.engine.rules, coming: self.coming(true, delay) };
-        let mut report = Report { key: None, carried: 0, failure: None };
+        let mut report = Report { key: None, carried: 0, failure: None, told: None };
         let result = caught(|| {
             let work = |load: Option<(FlightId, Events<T>)>| {
                 let (key, carried) = match load {
@@ -117,6 +118,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
     #[cold]
     fn merge_arrived(&self, id: FlightId, mut neighbours: Neighbours<T>, own_key: impl Fn() -> Arc<K>) {
         let rules = &self.engine.rules;
+        let mut told = None;
         for round in 1.. {
             let weight = neighbours.weight();
             let merged = self.merge_all(neighbours.events).and_then(|event| {
@@ -154,6 +156,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
                     self.counts.panicked.fetch_add(1, Relaxed);
                     let error = self.engine.panicked(&payload);
                     drop_quietly(payload);
+                    told = self.will_tell();
                     (self.engine.fail_next(id, error.clone()), error)
                 }
             };
@@ -165,14 +168,14 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
                 }
                 None => caught(&own_key).map_err(drop_quietly).ok(),
             };
-            self.tell_failure(key, error);
+            self.tell(&Report { key, carried: 0, failure: Some(error), told });
             return;
         }
     }
 
     /// Submitted events are lost for which no run can be told.
     pub(super) fn tell_failure(&self, key: Option<Arc<K>>, error: Error<E>) {
-        self.tell(&Report { key, carried: 0, failure: Some(error) });
+        self.tell(&Report { key, carried: 0, failure: Some(error), told: None });
     }
 
     /// In the order of arrival. After a panic the rest is dropped outside the unwinding, so that an event whose `Drop`
@@ -203,12 +206,14 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
                 self.counts.failed.fetch_add(1, Relaxed);
                 if submitted && self.on_failure.is_some() {
                     report.failure = caught(|| Error::Work(error.clone())).map_err(drop_quietly).ok();
+                    report.told = self.will_tell();
                 }
                 Err(error)
             }
             Err(payload) => {
                 self.counts.panicked.fetch_add(1, Relaxed);
                 report.failure = submitted.then(|| self.engine.panicked(&payload));
+                report.told = if submitted { self.will_tell() } else { None };
                 resume_unwind(payload)
             }
         }
@@ -216,11 +221,16 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
 
     /// A run on a thread that is none of its callers'.
     pub(super) fn run_for_others(&self, key: Arc<K>, hash: u64, flight: Arc<Flight<V, E, Events<T>>>) {
-        let mut report = Report { key: Some(key.clone()), carried: 0, failure: None };
+        let mut report = Report { key: Some(key.clone()), carried: 0, failure: None, told: None };
         self.engine
             .lead_for_others(&key, flight, hash, |load| self.run(&key, load.take_off(&self.engine.rules), &mut report));
         self.tell(&report);
         drop_quietly((key, report));
+    }
+
+    /// Says so before the run lands, to those who will wait for it.
+    fn will_tell(&self) -> Option<Untold> {
+        self.on_failure.as_ref().map(|_| self.telling.begin())
     }
 
     /// Calls `on_failure` for events that were submitted, because no caller gets their error. The run's blocked callers
@@ -237,6 +247,8 @@ struct Report<K, E> {
     key: Option<Arc<K>>,
     carried: usize,
     failure: Option<Error<E>>,
+    /// Until it is dropped, `flush` waits for the failure to be told.
+    told: Option<Untold>,
 }
 
 /// The event of a blocked caller.

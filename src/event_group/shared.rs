@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::event_group::agenda::Agenda;
 use crate::event_group::events::Events;
 use crate::event_group::stats::Counts;
+use crate::event_group::telling::Telling;
 use crate::sync::{Arc, Mutex};
 use crate::threads::Crew;
 use std::hash::{Hash, RandomState};
@@ -50,6 +51,7 @@ pub(super) struct Shared<K, T, V, E> {
     pub(super) merge: Merge<T>,
     pub(super) push: Push<K, T, V, E>,
     pub(super) on_failure: Option<OnFailure<K, E>>,
+    pub(super) telling: Arc<Telling>,
     pub(super) weigh: Option<Weigh<T>>,
     pub(super) workers: usize,
 }

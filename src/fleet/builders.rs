@@ -3,16 +3,18 @@
 use super::FleetError;
 use super::codec::{Codec, Json};
 use super::fleet::{Fleet, PATIENCE, TTL, check};
-use super::fleet_group::{Arrived, FleetGroup, Inner};
+use super::fleet_group::{FleetGroup, Inner};
 use super::fleet_write_group::FleetWriteGroup;
 use super::flight::Settings;
-use super::local::{Local, LocalSettings};
-use crate::GroupBuilder;
+use super::local::Local;
+use super::local_settings::{LocalSettings, local_settings};
+use crate::site::Kind;
 use crate::sync::{Arc, Duration};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::hash::Hash;
+use std::marker::PhantomData;
 
 impl Fleet {
     /// The group `name` of this fleet, with outcomes as JSON. Groups of one name share flights, in one process and in
@@ -73,8 +75,10 @@ pub struct FleetGroupBuilder<K, V, E> {
     settings: Settings,
     share_failures: bool,
     codec: Arc<dyn Codec<V, E>>,
-    local: LocalSettings<K, Arrived<V>, E>,
+    local: LocalSettings<K>,
 }
+
+local_settings!(FleetGroupBuilder, "FleetGroup", "group_with(\"users\", Json::new())");
 
 impl<K, V, E> FleetGroupBuilder<K, V, E> {
     /// How long a flight's record lives without renewal: what a dead leader costs its followers at most. 50 ms to 12
@@ -141,30 +145,6 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
         self
     }
 
-    /// How many threads of this process may wait for one key; a call beyond that returns
-    /// [`Error::Overloaded`](crate::Error::Overloaded) at once. Unlimited by default. As
-    /// [`GroupBuilder::max_followers`].
-    pub fn max_followers(mut self, max_followers: usize) -> Self {
-        self.local.max_followers = max_followers;
-        self
-    }
-
-    /// Reads the clock at the start of every flight, so that [`flights`](FleetGroup::flights) tells every age. As
-    /// [`GroupBuilder::timed`].
-    pub fn timed(mut self) -> Self {
-        self.local.timed = true;
-        self
-    }
-
-    /// Lets reports of a [`Deadlock`](crate::Deadlock) print keys. As [`GroupBuilder::debug_keys`].
-    pub fn debug_keys(mut self) -> Self
-    where
-        K: fmt::Debug,
-    {
-        self.local.debug_keys = Some(GroupBuilder::debug_keys);
-        self
-    }
-
     /// Makes the group. Does not ask the server.
     ///
     /// # Errors
@@ -191,7 +171,7 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
         K: Hash + Eq,
     {
         FleetGroup::new(Inner {
-            local: Local::new(&self.name, self.local),
+            local: Local::new(Kind::FleetGroup, &self.name, self.local),
             fleet: self.fleet,
             name: self.name,
             settings: self.settings,
@@ -224,35 +204,34 @@ impl Fleet {
     ///     fleet.write_group_with("orders").ttl(Duration::from_secs(30)).max_followers(100).build()?;
     /// # Ok::<(), flight_group::fleet::FleetError>(())
     /// ```
-    pub fn write_group_with(&self, name: &str) -> FleetWriteGroupBuilder {
-        let ttl = self.config().ttl;
-        FleetWriteGroupBuilder { fleet: self.clone(), name: name.to_owned(), ttl, max_followers: usize::MAX }
+    pub fn write_group_with<K, V, E>(&self, name: &str) -> FleetWriteGroupBuilder<K, V, E> {
+        FleetWriteGroupBuilder {
+            fleet: self.clone(),
+            name: name.to_owned(),
+            ttl: self.config().ttl,
+            local: LocalSettings::default(),
+            types: PhantomData,
+        }
     }
 }
 
 /// Options of a [`FleetWriteGroup`]; made by [`Fleet::write_group_with`].
-#[derive(Debug, Clone)]
 #[must_use = "options do nothing until `build` is called"]
-pub struct FleetWriteGroupBuilder {
+pub struct FleetWriteGroupBuilder<K, V, E> {
     fleet: Fleet,
     name: String,
     ttl: Duration,
-    max_followers: usize,
+    local: LocalSettings<K>,
+    types: PhantomData<fn() -> (V, E)>,
 }
 
-impl FleetWriteGroupBuilder {
+local_settings!(FleetWriteGroupBuilder, "FleetWriteGroup", "write_group_with(\"users\")");
+
+impl<K, V, E> FleetWriteGroupBuilder<K, V, E> {
     /// How long a key's lease lives without renewal: what a dead writer costs the next one at most. It is renewed for
     /// as long as the closure runs. 50 ms to 12 hours; default: the fleet's.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
-        self
-    }
-
-    /// How many threads of this process may wait for one key; a call beyond that returns
-    /// [`Error::Overloaded`](crate::Error::Overloaded) at once. Unlimited by default. As
-    /// [`WriteGroupBuilder::max_followers`](crate::WriteGroupBuilder::max_followers).
-    pub fn max_followers(mut self, max_followers: usize) -> Self {
-        self.max_followers = max_followers;
         self
     }
 
@@ -261,14 +240,25 @@ impl FleetWriteGroupBuilder {
     /// # Errors
     ///
     /// [`FleetError::BadOption`] for a time to live out of range.
-    pub fn build<K: Hash + Eq, V, E>(self) -> Result<FleetWriteGroup<K, V, E>, FleetError> {
+    pub fn build(self) -> Result<FleetWriteGroup<K, V, E>, FleetError>
+    where
+        K: Hash + Eq,
+    {
         check("ttl", self.ttl, TTL)?;
         Ok(self.finish())
     }
 
-    fn finish<K: Hash + Eq, V, E>(self) -> FleetWriteGroup<K, V, E> {
-        let Self { fleet, name, ttl, max_followers } = self;
-        let local = Local::new(&name, LocalSettings { max_followers, ..LocalSettings::default() });
-        FleetWriteGroup::new(fleet, name, ttl, local)
+    fn finish(self) -> FleetWriteGroup<K, V, E>
+    where
+        K: Hash + Eq,
+    {
+        let local = Local::new(Kind::FleetWriteGroup, &self.name, self.local);
+        FleetWriteGroup::new(self.fleet, self.name, self.ttl, local)
+    }
+}
+
+impl<K, V, E> fmt::Debug for FleetWriteGroupBuilder<K, V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FleetWriteGroupBuilder").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -7,12 +7,13 @@ use super::fleet::Fleet;
 use super::flight::{Boarded, Finishing, Settings, Shared, board};
 use super::held::Held;
 use super::keys::{Kind, Names};
-use super::local::{self, Grounded, Local};
+use super::local::{self, Asked, Grounded, Local};
 use super::until::Until;
 use crate::cancel::CancelToken;
 use crate::engine::options::WaitOptions;
 use crate::error::Error;
 use crate::landing::{Landing, Role};
+use crate::observer::FleetRole;
 use crate::sync::{Arc, Duration, Instant};
 use crate::{FlightInfo, Stats};
 use serde::Serialize;
@@ -290,15 +291,19 @@ where
     pub fn run_with(self, work: impl FnOnce(&FleetFlight) -> Result<V, E>) -> Result<Landing<V>, Error<E>> {
         let until = Until::begin(self.options);
         let mut work = Some(work);
+        let group = self.group.inner.local.group();
         loop {
-            let (mut finishing, mut asked) = (None, false);
-            let fly = |fresh| {
-                asked = true;
-                self.fly(&mut work, &mut finishing, fresh, until)
+            let (mut finishing, mut asked) = (None, None);
+            let fly = |flight, fresh| {
+                let asked = asked.insert(Asked::new(flight));
+                self.fly(&mut work, &mut finishing, asked, fresh, until)
             };
-            let landed = local::board(self.group.inner.local.group(), self.key, self.fresh, until, fly);
+            let landed = local::board(group, self.key, self.fresh, until, fly);
             // This process's followers have their outcome by now; only the leader waits for the server's answer.
             let settled = finishing.map(|finishing: Finishing| finishing.settle(until.deadline));
+            if let Some(asked) = &mut asked {
+                asked.resume();
+            }
             match landed {
                 Ok(landing) => {
                     let led = landing.role == Role::Leader && landing.value.led;
@@ -308,7 +313,10 @@ where
                     return Ok(Landing::new(landing.value.value, role, shared, detached));
                 }
                 Err(error) => {
-                    if let Some(error) = local::reason(error, asked, until) {
+                    if let Some(error) = local::reason(error, asked.is_some(), until) {
+                        if let Some(asked) = &asked {
+                            asked.tell_left(group, self.key, &error);
+                        }
                         return Err(error);
                     }
                 }
@@ -321,6 +329,7 @@ where
         &self,
         work: &mut Option<F>,
         finishing: &mut Option<Finishing>,
+        asked: &mut Asked,
         fresh: bool,
         until: Until<'_>,
     ) -> Result<Arrived<V>, Grounded<E>>
@@ -333,6 +342,7 @@ where
         let boarded = inner.fleet.core().and_then(|core| {
             board(core, &names, &inner.settings, fresh, until).inspect_err(|error| unavailable(core, error))
         });
+        let mut tell = |role| asked.tell(inner.local.group(), self.key, role);
         // Every closure runs at most once: this is the only place, and it is reached at most once in a call.
         let mut run = |flight: &FleetFlight| match work.take() {
             Some(work) => work(flight).map_err(Grounded::Work),
@@ -340,16 +350,27 @@ where
         };
         match boarded {
             Ok(Boarded::Lead(flight)) => {
+                tell(FleetRole::Leader);
                 let outcome = run(&FleetFlight { held: Some(Arc::clone(flight.held())) });
                 *finishing = Some(flight.land(inner.share(&outcome)));
                 outcome.map(|value| Arrived { value, led: true })
             }
             Ok(Boarded::Landed(sealed)) => match unseal(&*inner.codec, &sealed) {
-                Some(outcome) => outcome.map(|value| Arrived { value, led: false }).map_err(Grounded::Work),
-                None => inner.alone(run),
+                Some(outcome) => {
+                    tell(FleetRole::Follower);
+                    outcome.map(|value| Arrived { value, led: false }).map_err(Grounded::Work)
+                }
+                None => {
+                    tell(FleetRole::Alone);
+                    inner.alone(run)
+                }
             },
-            Ok(Boarded::Alone) => inner.alone(run),
+            Ok(Boarded::Alone) => {
+                tell(FleetRole::Alone);
+                inner.alone(run)
+            }
             Err(error) if passes(&error) && !inner.settings.refuse => {
+                tell(FleetRole::Alone);
                 run(&FleetFlight { held: None }).map(|value| Arrived { value, led: true })
             }
             Err(error) => Err(Grounded::of(error, until)),

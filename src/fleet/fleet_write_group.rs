@@ -4,7 +4,7 @@ use super::FleetError;
 use super::fleet::Fleet;
 use super::keys::{Kind, Names};
 use super::lease::{Lease, Wish};
-use super::local::{self, Grounded, Local};
+use super::local::{self, Asked, Grounded, Local};
 use super::process::PerProcess;
 use super::turn::{Progress, Running, Turn, Turns};
 use super::until::Until;
@@ -13,6 +13,7 @@ use crate::engine::options::WaitOptions;
 use crate::engine::panics::{caught, describe};
 use crate::error::Error;
 use crate::landing::{Landing, Role};
+use crate::observer::FleetRole;
 use crate::sync::{Arc, Duration, Instant, Mutex};
 use crate::{FlightInfo, Stats};
 use serde::Serialize;
@@ -219,14 +220,17 @@ where
         let mut call = Ongoing {
             work: Some(work),
             until: Until::begin(self.options),
-            asked: false,
+            asked: None,
             detached: false,
             lent: false,
             queued: None,
         };
         loop {
-            (call.asked, call.detached, call.lent) = (false, false, false);
-            let landed = local::board(local, self.key, true, call.until, |_| self.lead(&mut call));
+            (call.asked, call.detached, call.lent) = (None, false, false);
+            let landed = local::board(local, self.key, true, call.until, |flight, _| self.lead(&mut call, flight));
+            if let Some(asked) = &mut call.asked {
+                asked.resume();
+            }
             // It queued for the lease, and a newer call ran with it meanwhile.
             if let Some(outcome) = call.queued.as_ref().and_then(|queued| queued.turn.passed_on()) {
                 return outcome.map(covered);
@@ -246,7 +250,10 @@ where
                     }
                 }
                 Err(error) => {
-                    if let Some(error) = local::reason(error, call.asked, call.until) {
+                    if let Some(error) = local::reason(error, call.asked.is_some(), call.until) {
+                        if let Some(asked) = &call.asked {
+                            asked.tell_left(local, self.key, &error);
+                        }
                         return Err(error);
                     }
                 }
@@ -255,11 +262,11 @@ where
     }
 
     /// A run of the local group: it takes the turn that is there, or queues for the next one.
-    fn lead<'g, F>(&'g self, call: &mut Ongoing<'g, V, E, F>) -> Result<Run<V, E>, Grounded<E>>
+    fn lead<'g, F>(&'g self, call: &mut Ongoing<'g, V, E, F>, flight: u64) -> Result<Run<V, E>, Grounded<E>>
     where
         F: FnOnce(&Lease) -> Result<V, E>,
     {
-        call.asked = true;
+        call.asked = Some(Asked::new(flight));
         let inner = &*self.group.inner;
         if call.queued.as_ref().is_some_and(|queued| queued.turn.passed_on().is_some()) {
             return Ok(Run::Void);
@@ -270,7 +277,7 @@ where
         let taken = turns.lock().remove(names.tag());
         if let Some((lease, running)) = taken.and_then(|turn| turn.start()) {
             call.lent = true;
-            return call.write(lease, Some(running));
+            return self.write(call, lease, Some(running));
         }
         let tag = Arc::clone(names.tag());
         let lease = inner
@@ -280,7 +287,7 @@ where
             .map_err(|error| Grounded::of(error, call.until))?;
         // Nobody is there who could be newer: a caller that comes from now on waits for the next run.
         if inner.local.group().followers(self.key) == 0 {
-            return call.write(lease, None);
+            return self.write(call, lease, None);
         }
         let turn = Turn::new(lease);
         turns.lock().insert(Arc::clone(&tag), Arc::clone(&turn));
@@ -288,11 +295,26 @@ where
         Ok(Run::Acquired(turn))
     }
 
+    fn write<F>(
+        &self,
+        call: &mut Ongoing<'_, V, E, F>,
+        lease: Lease,
+        running: Option<Running<V, E>>,
+    ) -> Result<Run<V, E>, Grounded<E>>
+    where
+        F: FnOnce(&Lease) -> Result<V, E>,
+    {
+        if let Some(asked) = &mut call.asked {
+            asked.tell(self.group.inner.local.group(), self.key, FleetRole::Leader);
+        }
+        call.write(lease, running)
+    }
+
     /// Waits for the outcome of the run that takes `turn`. `None`: nobody has taken it, and this call, which queued for
     /// it, has to, or an older call could run after a newer one; or its run had no outcome to pass on.
     fn see_through<F>(&self, turn: &Turn<V, E>, call: &Ongoing<'_, V, E, F>) -> Option<Result<V, Error<E>>> {
         let local = self.group.inner.local.group();
-        let (mine, until) = (call.asked, call.until);
+        let (mine, until) = (call.asked.is_some(), call.until);
         let late = || turn.passed_on().or(Some(Err(local::told(until.error()))));
         loop {
             let started = match turn.progress() {
@@ -324,8 +346,8 @@ where
 struct Ongoing<'g, V, E, F> {
     work: Option<F>,
     until: Until<'g>,
-    /// It led the last run of the local group.
-    asked: bool,
+    /// Set if it led the last run of the local group.
+    asked: Option<Asked>,
     /// The lease it ran with was lost.
     detached: bool,
     /// It ran with a lease that another call had queued for.

@@ -1,74 +1,98 @@
 //! What the two groups of a fleet do alike inside their process: the local group, and why there is no outcome.
 
 use super::FleetError;
+use super::local_settings::LocalSettings;
 use super::process::PerProcess;
 use super::until::Until;
+use crate::engine::panics::{Payload, caught, resume_unwind};
 use crate::error::Error;
 use crate::landing::Landing;
-use crate::{Call, Group, GroupBuilder};
+use crate::observer::{EventKind, FleetRole};
+use crate::site::Kind;
+use crate::sync::Instant;
+use crate::{Call, Group};
 use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::hash::Hash;
 
 /// The group that collapses this process's calls.
 pub(crate) struct Local<K, V, E> {
+    kind: Kind,
     name: String,
-    settings: LocalSettings<K, V, E>,
+    settings: LocalSettings<K>,
     // A fork would copy flights whose leaders are threads of the parent.
     group: PerProcess<Collapsed<K, V, E>>,
 }
 
 type Collapsed<K, V, E> = Group<K, V, Grounded<E>>;
-type CollapsedBuilder<K, V, E> = GroupBuilder<K, V, Grounded<E>>;
-
-type Setting<B> = fn(B) -> B;
-
-/// How it is built: in this process, and again in a forked child.
-pub(crate) struct LocalSettings<K, V, E> {
-    pub(crate) max_followers: usize,
-    pub(crate) timed: bool,
-    /// Set by a method that knows that keys can be printed.
-    pub(crate) debug_keys: Option<Setting<CollapsedBuilder<K, V, E>>>,
-}
-
-impl<K, V, E> Default for LocalSettings<K, V, E> {
-    fn default() -> Self {
-        Self { max_followers: usize::MAX, timed: false, debug_keys: None }
-    }
-}
-
-impl<K: Hash + Eq, V, E> LocalSettings<K, V, E> {
-    fn build(&self, name: &str) -> Collapsed<K, V, E> {
-        let builder = Group::builder().name(name).max_followers(self.max_followers);
-        let builder = if self.timed { builder.timed() } else { builder };
-        match self.debug_keys {
-            Some(debug_keys) => debug_keys(builder).build(),
-            None => builder.build(),
-        }
-    }
-}
 
 impl<K: Hash + Eq, V, E> Local<K, V, E> {
-    pub(crate) fn new(name: &str, settings: LocalSettings<K, V, E>) -> Self {
-        Self { name: name.to_owned(), group: PerProcess::new(settings.build(name)), settings }
+    pub(crate) fn new(kind: Kind, name: &str, settings: LocalSettings<K>) -> Self {
+        let group = Group::configured(settings.config(kind, name));
+        Self { kind, name: name.to_owned(), group: PerProcess::new(group), settings }
     }
 
     pub(crate) fn group(&self) -> &Collapsed<K, V, E> {
-        match self.group.get(|_| Ok::<_, Infallible>(self.settings.build(&self.name))) {
+        match self.group.get(|_| Ok::<_, Infallible>(Group::configured(self.settings.config(self.kind, &self.name)))) {
             Ok(group) => group,
             Err(never) => match never {},
         }
     }
 }
 
-/// Boards the local group, until then at most. `work` is told whether it must not follow a flight in the air: for the
-/// call's own sake, or for that of a fresh call that follows it here.
+/// A flight of the local group that this call leads: this process's one question to the fleet.
+pub(crate) struct Asked {
+    flight: u64,
+    since: Instant,
+    /// Of an observer, a subscriber or a recorder: it must not keep the flight from landing.
+    payload: Option<Payload>,
+}
+
+impl Asked {
+    pub(crate) fn new(flight: u64) -> Self {
+        Self { flight, since: Instant::now(), payload: None }
+    }
+
+    /// Tells what this process is in the fleet.
+    pub(crate) fn tell<K, V, E, Q>(&mut self, group: &Group<K, V, E>, key: &Q, role: FleetRole)
+    where
+        K: Hash + Eq + Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let told = caught(|| group.tell(key, self.flight, EventKind::InFleet { role }));
+        self.payload = self.payload.take().or(told.err());
+    }
+
+    /// The flight has landed: a panic of whoever was told goes on now.
+    pub(crate) fn resume(&mut self) {
+        if let Some(payload) = self.payload.take() {
+            resume_unwind(payload);
+        }
+    }
+
+    /// Tells that the call returns `error`, if that is because it waited no longer for the fleet.
+    pub(crate) fn tell_left<K, V, E, F, Q>(&self, group: &Group<K, V, E>, key: &Q, error: &Error<F>)
+    where
+        K: Hash + Eq + Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let waited = self.since.elapsed();
+        match error {
+            Error::TimedOut(_) => group.tell(key, self.flight, EventKind::TimedOut { waited }),
+            Error::Cancelled(_) => group.tell(key, self.flight, EventKind::Cancelled { waited }),
+            _ => {}
+        }
+    }
+}
+
+/// Boards the local group, until then at most. `work` is told its flight's number, and whether it must not follow a
+/// flight in the air: for the call's own sake, or for that of a fresh call that follows it here.
 pub(crate) fn board<K, V, E, Q>(
     group: &Group<K, V, E>,
     key: &Q,
     fresh: bool,
     until: Until<'_>,
-    work: impl FnOnce(bool) -> Result<V, E>,
+    work: impl FnOnce(u64, bool) -> Result<V, E>,
 ) -> Result<Landing<V>, Error<E>>
 where
     K: Hash + Eq + Borrow<Q>,
@@ -78,7 +102,7 @@ where
 {
     let call = group.call(key);
     let call = if fresh { call.fresh() } else { call };
-    limited(call, until).run_told(|queued| work(fresh || queued))
+    limited(call, until).run_told(|flight, queued| work(flight, fresh || queued))
 }
 
 /// Follows the local flight in the air, until then at most; `None` at once where there is none.

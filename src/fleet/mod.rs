@@ -30,6 +30,7 @@ mod keeper;
 mod keys;
 mod lease;
 mod local;
+mod local_settings;
 mod mailbox;
 #[cfg(all(test, flight_group_shuttle))]
 mod model;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What one process has done in its fleet since it connected: a snapshot, taken by
 /// [`Fleet::stats`](super::Fleet::stats).
 ///
-/// Local followers are not in it; a [`FleetGroup`](super::FleetGroup) asks the fleet once for all of them.
+/// Local followers are not in it; a [`FleetGroup`](super::FleetGroup) asks the fleet once for all of them. For numbers of
+/// one group, and over time: [`docs::observing`](crate::docs::observing#groups-of-a-fleet).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct FleetStats {

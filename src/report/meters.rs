@@ -1,7 +1,7 @@
 //! Flights and waits as `metrics`. The names and units are documented in `docs::observing`.
 
 use crate::engine::panics::quietly;
-use crate::observer::{Ending, EventKind};
+use crate::observer::{Ending, EventKind, FleetRole};
 use crate::site::Kind;
 use crate::sync::{Arc, Duration, Instant};
 use metrics::{
@@ -23,6 +23,8 @@ pub(super) struct Meters {
     expired: Counter,
     taken_over: Counter,
     superseded: Counter,
+    /// Only in the groups of a fleet.
+    fleet: Vec<(FleetRole, Counter)>,
     in_flight: Gauge,
     waiting: Gauge,
     run: Histogram,
@@ -31,9 +33,18 @@ pub(super) struct Meters {
 
 const ENDINGS: [Ending; 5] = [Ending::Value, Ending::Failed, Ending::Panicked, Ending::Abandoned, Ending::Missing];
 
+/// What a process can be in the flights of such a group.
+fn roles(kind: Kind) -> &'static [FleetRole] {
+    match kind {
+        Kind::FleetGroup => &[FleetRole::Leader, FleetRole::Follower, FleetRole::Alone],
+        Kind::FleetWriteGroup => &[FleetRole::Leader],
+        _ => &[],
+    }
+}
+
 impl Meters {
     pub(super) fn new(kind: Kind, group: Option<&Arc<str>>) -> Self {
-        let kind = kind.as_str();
+        let (kind, roles) = (kind.as_str(), roles(kind));
         let group: SharedString = match group {
             Some(group) => SharedString::from(String::from(&**group)),
             None => SharedString::const_str("unnamed"),
@@ -49,6 +60,14 @@ impl Meters {
         describe_gauge!("flight_group_waiting", Unit::Count, "calls blocked on another caller's flight");
         describe_histogram!("flight_group_run_seconds", Unit::Seconds, "how long a flight's closure ran");
         describe_histogram!("flight_group_wait_seconds", Unit::Seconds, "how long a call was blocked");
+        if !roles.is_empty() {
+            describe_counter!(
+                "flight_group_fleet_total",
+                Unit::Count,
+                "flights, by what this process was in the fleet"
+            );
+        }
+        let fleet = |role: FleetRole| counter!("flight_group_fleet_total", "group" => group.clone(), "kind" => kind, "role" => role.as_str());
         let meters = Self {
             led: count!("flight_group_led_total", "flights that began"),
             joined: count!("flight_group_joined_total", "calls that took another caller's flight, receivers included"),
@@ -63,6 +82,7 @@ impl Meters {
             expired: count!("flight_group_expired_total", "flights detached because they were older than max_age"),
             taken_over: count!("flight_group_taken_over_total", "flights detached by a caller that waited too long"),
             superseded: count!("flight_group_superseded_total", "closures dropped unrun because a newer one ran"),
+            fleet: roles.iter().map(|role| (*role, fleet(*role))).collect(),
             in_flight: gauge!("flight_group_in_flight", "group" => group.clone(), "kind" => kind),
             waiting: gauge!("flight_group_waiting", "group" => group.clone(), "kind" => kind),
             run: histogram!("flight_group_run_seconds", "group" => group.clone(), "kind" => kind),
@@ -85,6 +105,10 @@ impl Meters {
             EventKind::Expired => self.expired.increment(1),
             EventKind::TakenOver => self.taken_over.increment(1),
             EventKind::Superseded => self.superseded.increment(1),
+            EventKind::InFleet { role } => {
+                let counters = self.fleet.iter().filter(|(of, _)| of == role);
+                counters.for_each(|(_, counter)| counter.increment(1));
+            }
             // Counted by the guards, in every way they can end.
             EventKind::Led | EventKind::Landed { .. } | EventKind::Followed { .. } => {}
         }

@@ -2,7 +2,7 @@
 
 use crate::engine::panics::quietly;
 use crate::error::Deadlock;
-use crate::observer::{Ending, EventKind};
+use crate::observer::{Ending, EventKind, FleetRole};
 use crate::report::wait_end::WaitEnd;
 use crate::sync::{Arc, Duration, Mutex};
 use std::collections::HashMap;
@@ -65,6 +65,14 @@ impl Spans {
             EventKind::TakenOver => tell!(WARN, "taken over"),
             EventKind::Forgotten => tell!(DEBUG, "forgotten"),
             EventKind::Superseded => tell!(DEBUG, "superseded"),
+            EventKind::InFleet { role } => {
+                if let Some(span) = self.find(flight) {
+                    span.record("role", role.as_str());
+                }
+                if role == FleetRole::Alone {
+                    tell!(WARN, "alone");
+                }
+            }
             // Told by `deadlocked`, with the circle.
             EventKind::Deadlock => {}
             EventKind::Led | EventKind::Joined | EventKind::Landed { .. } | EventKind::Followed { .. } => {}
@@ -97,6 +105,7 @@ impl FlightSpan {
                     group = spans.group.as_deref(),
                     key = key(),
                     flight = id,
+                    role = Empty,
                     outcome = Empty,
                     ran_us = Empty,
                     followers = Empty,

@@ -9,37 +9,37 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-type Group = FleetGroup<u32, String, String>;
-type Outcome = Result<Landing<String>, Error<String>>;
+pub(crate) type Group = FleetGroup<u32, String, String>;
+pub(crate) type Outcome = Result<Landing<String>, Error<String>>;
 
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-struct Two {
-    server: Server,
-    one: Fleet,
-    other: Fleet,
+pub(crate) struct Two {
+    pub(crate) server: Server,
+    pub(crate) one: Fleet,
+    pub(crate) other: Fleet,
 }
 
 impl Two {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let server = Server::start();
         let fleet = || patient(&server.url()).connect().unwrap();
         let (one, other) = (fleet(), fleet());
         Self { server, one, other }
     }
 
-    fn groups(&self) -> (Group, Group) {
+    pub(crate) fn groups(&self) -> (Group, Group) {
         (self.one.group("g"), self.other.group("g"))
     }
 
     /// How many are registered with the flight of key 1.
-    fn registered(&self) -> usize {
+    pub(crate) fn registered(&self) -> usize {
         let fields: Vec<String> = self.server.raw().hkeys("{flight:g:g:1}:f").unwrap();
         fields.iter().filter(|field| field.starts_with("n:")).count()
     }
 
     /// Leads with `first`, and lands once `second` follows.
-    fn lead_and_follow(
+    pub(crate) fn lead_and_follow(
         &self,
         (first, second): (&Group, &Group),
         led: Result<String, String>,
@@ -457,7 +457,7 @@ fn waiting_for_oneself_is_refused() {
             Err(Error::Deadlock(circle)) => Ok(circle.to_string()),
             other => panic!("expected a deadlock, got {other:?}"),
         });
-        assert!(nested.unwrap().contains("in group \"g\""));
+        assert!(nested.unwrap().contains("in fleet group \"g\""));
     });
 }
 

@@ -8,6 +8,7 @@ mod cuts;
 mod forks;
 mod groups;
 mod leases;
+mod observing;
 mod outages;
 mod processes;
 mod protocol;
@@ -17,4 +18,7 @@ mod sentinels;
 mod support;
 #[cfg(any(feature = "redis-rustls", feature = "redis-native-tls"))]
 mod tls;
+#[cfg(feature = "tracing")]
+#[path = "../it/observing/trace.rs"]
+mod trace;
 mod writes;

@@ -240,7 +240,7 @@ fn a_write_group_has_options_and_tells_what_is_in_the_air() {
     watched("write options", || {
         let server = Server::start();
         let fleet = patient(&server.url()).connect().unwrap();
-        let refused = fleet.write_group_with("w").ttl(Duration::ZERO).build::<u32, u64, String>();
+        let refused = fleet.write_group_with::<u32, u64, String>("w").ttl(Duration::ZERO).build();
         assert!(matches!(refused.unwrap_err(), FleetError::BadOption { option: "ttl", .. }));
         let writes: Writes = fleet.write_group_with("w").ttl(Duration::from_secs(77)).max_followers(0).build().unwrap();
         let landing = writes.call(&1).run(|lease| {

@@ -258,3 +258,26 @@ fn p11_a_cancelled_caller_passes_the_lead_on() {
         }
     });
 }
+
+/// A leader that fails because the token was cancelled leaves no work to a follower with the same token, also where
+/// failures are not shared.
+#[test]
+fn p6_a_cancelled_follower_does_not_begin_anew() {
+    within(|| {
+        for _ in 0..300 {
+            let group: Group<u32, u32, &str> = Group::builder().share_failures(false).build();
+            let token = CancelToken::new();
+            let (follows, stops) = (group.clone(), token.clone());
+            let mut follower = None;
+            let led = group.try_work(&1, || {
+                let call = move || follows.call(&1).cancel(&stops).run(|| unreachable!("its token is cancelled"));
+                follower = Some(spawn(call));
+                until_waiting(&group, &1, 1);
+                assert!(token.cancel("stop"));
+                Err("stopped")
+            });
+            assert_eq!(led, Err(Error::Work("stopped")));
+            assert!(follower.unwrap().join().unwrap().unwrap_err().is_cancelled());
+        }
+    });
+}

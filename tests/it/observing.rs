@@ -1,7 +1,7 @@
 //! What is reported of flights and waits: the observer's words, spans (feature `tracing`), meters (feature
 //! `metrics`).
 
-use flight_group::{Ending, Error, Group, WriteGroup};
+use flight_group::{Ending, Error, FleetRole, Group, WriteGroup};
 use std::cell::Cell;
 
 #[cfg(feature = "metrics")]
@@ -16,6 +16,13 @@ fn every_ending_has_a_word_of_its_own() {
     let endings = [Ending::Value, Ending::Failed, Ending::Panicked, Ending::Abandoned, Ending::Missing];
     let words = endings.map(Ending::as_str);
     assert_eq!(words, ["value", "failed", "panicked", "abandoned", "missing"]);
+}
+
+#[test]
+fn every_role_in_a_fleet_has_a_word_of_its_own() {
+    let roles = [FleetRole::Leader, FleetRole::Follower, FleetRole::Alone];
+    assert_eq!(roles.map(FleetRole::as_str), ["leader", "follower", "alone"]);
+    assert_eq!(format!("{:>9}|", FleetRole::Leader), "   leader|", "it pads like a word");
 }
 
 /// Who asked for nothing gets nothing: with the features, too.

@@ -10,13 +10,21 @@ use std::time::Duration;
 
 #[test]
 fn a_kind_has_words_of_its_own() {
-    let kinds = [Kind::Group, Kind::WriteGroup, Kind::EventGroup, Kind::Batcher, Kind::Hedge, Kind::ErrGroup];
-    let words = ["group", "write group", "event group", "batcher", "hedge", "error group"];
-    assert_eq!(kinds.map(Kind::as_str), words);
-    assert_eq!(kinds.map(|kind| kind.to_string()), words);
+    let kinds = [
+        (Kind::Group, "group", "a group"),
+        (Kind::WriteGroup, "write group", "a write group"),
+        (Kind::EventGroup, "event group", "an event group"),
+        (Kind::Batcher, "batcher", "a batcher"),
+        (Kind::Hedge, "hedge", "a hedge"),
+        (Kind::ErrGroup, "error group", "an error group"),
+        (Kind::FleetGroup, "fleet group", "a fleet group"),
+        (Kind::FleetWriteGroup, "fleet write group", "a fleet write group"),
+    ];
+    for (kind, word, unnamed) in kinds {
+        assert_eq!((kind.as_str(), kind.to_string()), (word, word.to_owned()));
+        assert_eq!(Site::new(kind).to_string(), unnamed);
+    }
     assert_eq!(format!("{:>8}|", Kind::Group), "   group|", "it pads like a word");
-    let unnamed = kinds.map(|kind| Site::new(kind).to_string());
-    assert_eq!(unnamed, ["a group", "a write group", "an event group", "a batcher", "a hedge", "an error group"]);
     assert_eq!(Site::default(), Site::new(Kind::Group));
 }
 
@@ -40,6 +48,8 @@ fn a_hop_names_what_is_waited_for_where_and_on_which_thread() {
     assert_eq!(words(Kind::EventGroup), r#"flight 7 of key "ann" in event group "n" on thread "t""#);
     assert_eq!(words(Kind::Batcher), r#"batch 7 of key "ann" in batcher "n" on thread "t""#);
     assert_eq!(words(Kind::Hedge), r#"hedged call 7 of key "ann" in hedge "n" on thread "t""#);
+    assert_eq!(words(Kind::FleetGroup), r#"flight 7 of key "ann" in fleet group "n" on thread "t""#);
+    assert_eq!(words(Kind::FleetWriteGroup), r#"flight 7 of key "ann" in fleet write group "n" on thread "t""#);
     assert_eq!(words(Kind::ErrGroup), r#"scope 7 of key "ann" in error group "n" on thread "t""#);
 
     let bare = Hop::new(Site::new(Kind::EventGroup), 1, String::from("main"));

@@ -1,7 +1,9 @@
 //! The ways out: `close`, `withdraw`, and what waits.
 
 use super::*;
-use crate::support::Gate;
+use crate::support::{Gate, until_waiting};
+use flight_group::Group;
+use std::sync::Barrier;
 
 type Sums = EventGroup<u32, u64, u64>;
 
@@ -103,14 +105,12 @@ fn close_in_a_run_of_its_own_does_not_wait_for_itself() {
     });
 }
 
-/// What is being merged when the time is up comes back to nobody: it is reported.
+/// P13: what another thread merges when the time is up is waited for, and comes back with the rest.
 #[test]
-fn close_reports_what_is_being_merged() {
+fn p13_close_waits_for_the_merger() {
     within(|| {
         let (gate, merging, merge) = (Gate::new(), Gate::new(), Gate::new());
         let (stays, enters, lasts) = (gate.clone(), merging.clone(), merge.clone());
-        let (failed, failures) = channel();
-        let failed = Mutex::new(failed);
         let sums: EventGroup<u32, u64> = EventGroup::builder(
             move |sum, n| {
                 enters.open();
@@ -122,26 +122,139 @@ fn close_reports_what_is_being_merged() {
                 Ok(())
             },
         )
-        .on_failure(move |key, error| failed.lock().unwrap().send((*key, error.clone())).unwrap())
+        .on_failure(|_, error| panic!("nothing fails: {error}"))
         .build();
         sums.submit(&1, 1).unwrap();
         until(|| sums.in_flight() == 1);
         let submitting = sums.clone();
         let (mark, reached) = (merging.clone(), merging.clone());
         let merger = thread::spawn(move || {
+            let mut accepted = 0;
             while !mark.is_open() {
                 submitting.submit(&1, 1).unwrap();
+                accepted += 1;
             }
+            accepted
         });
         reached.pass();
         sums.submit(&1, 100).unwrap(); // behind what is being merged
-        assert_eq!(sums.close(Instant::now()), [(1, 100)]);
+        let closing = sums.clone();
+        let closing = thread::spawn(move || closing.close(Instant::now()));
+        until(|| sums.push(&2, 1) == Err(Error::closed()));
         merge.open();
-        merger.join().unwrap();
-        assert_eq!(soon(&failures), (1, Error::closed()));
+        let back = closing.join().unwrap();
+        assert_eq!(back, [(1, 100 + merger.join().unwrap())]);
         gate.open();
+    });
+}
+
+/// The same if the merger waits for the thread that closes: then it is not waited for, and what it merges is reported.
+#[test]
+fn close_reports_what_a_merger_has_that_waits_for_it() {
+    within(|| {
+        let (stays, merging) = (Gate::new(), Gate::new());
+        let (enters, passes) = (merging.clone(), stays.clone());
+        let outer: Group<u32, u32> = Group::new();
+        let (inner, (failed, failures)) = (outer.clone(), channel());
+        let failed = Mutex::new(failed);
+        let sums: EventGroup<u32, u64> = EventGroup::builder(
+            move |sum, n| {
+                enters.open();
+                let _ = inner.call(&1).follow();
+                *sum += n;
+            },
+            move |_, _| {
+                passes.pass();
+                Ok(())
+            },
+        )
+        .on_failure(move |key, error| failed.lock().unwrap().send((*key, error.clone())).unwrap())
+        .build();
+        sums.submit(&1, 1).unwrap();
+        until(|| sums.in_flight() == 1);
+        let back = outer.work(&1, || {
+            let submitting = sums.clone();
+            let (mark, reached) = (merging.clone(), merging.clone());
+            let merger = thread::spawn(move || {
+                while !mark.is_open() {
+                    submitting.submit(&1, 1).unwrap();
+                }
+            });
+            reached.pass();
+            until_waiting(&outer, &1, 1);
+            sums.submit(&1, 100).unwrap(); // behind what is being merged
+            assert_eq!(sums.close(Instant::now()), [(1, 100)]);
+            assert!(!merger.is_finished());
+            7
+        });
+        assert_eq!((back, soon(&failures)), (7, (1, Error::closed())));
+        stays.open();
         drop(sums);
         assert!(failures.recv().is_err(), "told once");
+    });
+}
+
+/// P13: a program that ends after `flush` or `close` has been told of what failed, whoever ran it.
+#[test]
+fn p13_flush_and_close_return_after_on_failure() {
+    for (closes, in_the_air) in [(false, false), (false, true), (true, false), (true, true)] {
+        within(move || {
+            let (gate, told) = (Gate::new(), Arc::new(AtomicBool::new(false)));
+            let (stays, telling) = (gate.clone(), told.clone());
+            let (returned, early) = channel();
+            let early = Mutex::new(early);
+            let events: EventGroup<u32, u32, (), &str> = EventGroup::builder(
+                |_, _| {},
+                move |_, _| {
+                    stays.pass();
+                    Err("no")
+                },
+            )
+            .on_failure(move |_, _| {
+                let early = early.lock().unwrap().recv_timeout(10 * crate::support::SOON);
+                assert!(early.is_err(), "it returned before the failure was told");
+                telling.store(true, SeqCst);
+            })
+            .build();
+            if in_the_air {
+                events.submit(&1, 1).unwrap();
+                until(|| events.in_flight() == 1);
+            } else {
+                events.call(&1).delay(Duration::MAX).submit(1).unwrap();
+            }
+            gate.open();
+            if closes {
+                assert_eq!(events.close(far()), []);
+            } else {
+                events.flush().unwrap();
+            }
+            assert!(told.load(SeqCst));
+            let _ = returned.send(());
+        });
+    }
+}
+
+/// What `on_failure` itself flushes, it does not wait for itself; and of two that flush at a time one is refused.
+#[test]
+fn p7_flush_in_on_failure_ends() {
+    within(|| {
+        let (flushed, flushes) = channel();
+        let (flushed, slot) = (Mutex::new(flushed), Arc::new(OnceLock::<EventGroup<u32, u32, (), &str>>::new()));
+        let (group, both) = (slot.clone(), Arc::new(Barrier::new(2)));
+        let events = EventGroup::builder(|_, _| {}, |_, _| Err("no"))
+            .workers(2)
+            .on_failure(move |_, _| {
+                both.wait();
+                let flushed_now = group.get().unwrap().flush();
+                flushed.lock().unwrap().send(flushed_now.is_ok_and(|()| true)).unwrap();
+            })
+            .build();
+        slot.set(events.clone()).unwrap_or_else(|_| unreachable!());
+        events.submit(&1, 1).unwrap();
+        events.submit(&2, 1).unwrap();
+        let ends = [soon(&flushes), soon(&flushes)];
+        assert!(ends.contains(&false), "one of them was refused: {ends:?}");
+        events.flush().unwrap();
     });
 }
 
