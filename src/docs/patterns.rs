@@ -769,17 +769,22 @@
 //! Do not submit a failed event again from [`on_failure`](crate::EventGroupBuilder::on_failure) if `merge` keeps the
 //! newer event. There are two traps:
 //!
-//! * *The old state wins.* The failed event is older than those that have arrived meanwhile. Submitted again, it
-//!   arrives last and is merged as the newest. If "packed" fails and "delivered" waits, the far side gets "packed"
-//!   twice and "delivered" never.
+//! * *The old state wins.* The failed event is older than those that have arrived meanwhile. Submitted again, it arrives
+//!   last and is merged as the newest. If "packed" fails while "delivered" waits, "packed" is sent twice and "delivered"
+//!   never.
 //! * *A [`delay`](crate::EventCall::delay) is no pause while events arrive.* An event without a delay takes the delayed
 //!   ones along, so under a steady stream the failed event is pushed again at once.
 //!
-//! Submitting again is right only if the order of the events does not matter to `merge`: it adds up, or the events
-//! carry a version and it keeps the greater one (`if new.version > old.version { *old = new }`). Then put the event
-//! into the error (`E` is `Arc<Failed>`, with the event in `Failed`), and let `on_failure` reach the group through a
-//! `Weak` from `Arc::new_cyclic`. `flush` and the last drop do not wait for events that are submitted again. In the
-//! last drop the `Weak` is empty: log those events, or write them to disk.
+//! Submitting again is right only if the order of the events does not matter:
+//!
+//! * either `merge` adds up, and so does the far side;
+//! * or the events carry a version, `merge` keeps the greater one (`if new.version > old.version { *old = new }`), *and* the
+//!   receiver ignores a version that is not newer: see [The order at the far side](#the-order-at-the-far-side). `merge`
+//!   alone is not enough, because the newer event may have been pushed before the older one is submitted again.
+//!
+//! Then put the event into the error (`E` is `Arc<Failed>`, with the event in `Failed`), and let `on_failure` reach the
+//! group through a `Weak` from `Arc::new_cyclic`. `flush` and the last drop do not wait for events that are submitted
+//! again. In the last drop the `Weak` is empty: log those events, or write them to disk.
 //!
 //! # Many keys in one call
 //!
