@@ -15,7 +15,7 @@ pub(crate) use checker::thread_local as checker_thread_local;
 mod monitor;
 mod mutex;
 pub(crate) use monitor::Monitor;
-pub(crate) use mutex::{Mutex, MutexGuard, MutexGuard as MonitorGuard};
+pub(crate) use mutex::{Mutex, MutexGuard};
 
 #[cfg(flight_group_loom)]
 mod loom_condvar;

@@ -63,6 +63,42 @@ fn flush_returns_when_all_that_had_arrived_is_done() {
     });
 }
 
+/// Of the runs that had failed when `flush` returns, `on_failure` has been told, whichever thread ran them.
+#[test]
+fn flush_returns_after_on_failure() {
+    explore(|| {
+        let (failed, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (failing, telling) = (failed.clone(), told.clone());
+        let events: EventGroup<u8, u32, (), ()> = EventGroup::builder(
+            |_, _| {},
+            move |_, _| {
+                work();
+                failing.fetch_add(1, SeqCst);
+                Err(())
+            },
+        )
+        .workers(1)
+        .on_failure(move |_, _| {
+            work();
+            telling.fetch_add(1, SeqCst);
+        })
+        .build();
+        let other = events.clone();
+        let other = spawn(move || {
+            other.submit(&1, 1).unwrap();
+            other.flush().unwrap();
+        });
+        events.submit(&2, 1).unwrap();
+        events.flush().unwrap();
+        assert!(told.load(SeqCst) > 0, "the own event's failure was not told");
+        let before = failed.load(SeqCst);
+        events.flush().unwrap();
+        assert!(told.load(SeqCst) >= before, "{before} runs failed");
+        other.join().unwrap();
+        assert_eq!((failed.load(SeqCst), told.load(SeqCst)), (2, 2));
+    });
+}
+
 /// The batch behind a run may dissolve, because everybody in it left: that is no end of the run.
 #[test]
 fn flush_waits_for_the_run_in_the_air_whatever_becomes_of_the_batch_behind_it() {
@@ -148,7 +184,7 @@ fn close_gives_back_what_was_not_carried() {
             move |key: &u8, events| Ok(logging.run(*key, events)),
         )
         .workers(1)
-        .on_failure(|_, error| panic!("nothing fails, and nobody merges when the group is closed: {error}"))
+        .on_failure(|_, error| panic!("nothing fails, and nobody merges when the group is closed: {error:?}"))
         .build();
         let callers: Vec<_> = (1..=2)
             .map(|i: u32| {
