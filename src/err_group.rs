@@ -122,6 +122,9 @@ impl<E> ErrGroup<'static, 'static, E> {
     ///
     /// `E` needs `Display` for the cause that the other tasks see.
     ///
+    /// If the tasks only return `Ok`, name the error where the result is: `let done: Result<_, Infallible> = ..`. See
+    /// [work that cannot fail](crate::docs::types#work-that-cannot-fail).
+    ///
     /// # Errors
     ///
     /// The error of the task that failed first.

@@ -57,6 +57,10 @@ impl<K, V, E> Batcher<K, V, E> {
     /// The function must not load from its own batcher, and must not wait for another thread that does: that call gets
     /// [`Error::Deadlock`](crate::Error::Deadlock).
     ///
+    /// If the function only returns `Ok`, write the batcher's type without `E`, `let rows: Batcher<u64, String> = ..`, or
+    /// end the function with `Ok::<_, Infallible>(..)` as below: see
+    /// [work that cannot fail](crate::docs::types#work-that-cannot-fail).
+    ///
     /// ```
     /// use flight_group::Batcher;
     /// use std::{collections::HashMap, convert::Infallible};

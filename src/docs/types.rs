@@ -203,7 +203,32 @@
 //!  |     let rows: flight_group::Batcher<_, _, E> = Batcher::new(..
 //! ```
 //!
-//! The hint asks for an `E`. Write the type without it instead, as in the field of a struct or in a `static`:
+//! The hint asks for an `E`. Write the type without it instead, as in the field of a struct or in a `static`. The other
+//! constructors get other messages, for the same reason:
+//!
+//! | constructor | what the compiler says (1.95) | the line to write |
+//! | --- | --- | --- |
+//! | [`Batcher::new`](crate::Batcher::new) | E0282, "consider giving `rows` an explicit type" | `let rows: Batcher<u64, u64> = ..` |
+//! | [`EventGroup::new`](crate::EventGroup::new) | E0283, "cannot satisfy `_: Clone`", "consider specifying the generic arguments" | `let views: EventGroup<String, u32> = ..` |
+//! | [`ErrGroup::scope`](crate::ErrGroup::scope) | E0283, "cannot satisfy `_: std::fmt::Display`", "consider giving this closure parameter an explicit type" | `let done: Result<_, Infallible> = ..` |
+//!
+//! ```compile_fail,E0283
+//! use flight_group::EventGroup;
+//!
+//! let views = EventGroup::new(|sum: &mut u32, more: u32| *sum += more, |_: &String, _| Ok(()));
+//! views.push("home", 1).unwrap();
+//! ```
+//!
+//! ```compile_fail,E0283
+//! use flight_group::ErrGroup;
+//!
+//! let done = ErrGroup::scope(|g| {
+//!     g.spawn(|_| Ok(()));
+//! });
+//! done.unwrap();
+//! ```
+//!
+//! These compile. The error is named in the type, or in the closure:
 //!
 //! ```
 //! use flight_group::{Batcher, ErrGroup, EventGroup, Group};
@@ -213,23 +238,33 @@
 //! let rows: Batcher<u64, u64> = Batcher::new(|ids| Ok(ids.iter().map(|&id| (id, id)).collect()));
 //! assert_eq!(rows.load(&1), Ok(1));
 //!
-//! let views: EventGroup<&str, u32> = EventGroup::new(|sum, more| *sum += more, |_, _| Ok(()));
-//! views.push(&"home", 1).unwrap();
+//! let views: EventGroup<String, u32> = EventGroup::new(|sum, more| *sum += more, |_, _| Ok(()));
+//! views.push("home", 1).unwrap();
 //!
 //! let users: Group<u32, String> = Group::new();
 //! assert_eq!(users.try_work(&7, || Ok("Ada".to_owned())), Ok("Ada".to_owned()));
 //!
 //! // A function has no default for its types: name the error where the result is.
-//! let done: Result<(), Infallible> = ErrGroup::scope(|g| {
+//! let done: Result<_, Infallible> = ErrGroup::scope(|g| {
 //!     g.spawn(|_| Ok(()));
 //! });
 //! let Ok(()) = done;                                    // nothing to unwrap: it cannot fail
 //!
-//! // Or in the closure:
+//! // Or in the closures:
 //! let rows = Batcher::new(|ids: &[u64]| {
 //!     Ok::<_, Infallible>(ids.iter().map(|&id| (id, id)).collect())
 //! });
 //! assert_eq!(rows.load(&1), Ok(1));
+//!
+//! let views = EventGroup::new(
+//!     |sum: &mut u32, more: u32| *sum += more,
+//!     |_: &String, _| Ok::<_, Infallible>(()),
+//! );
+//! views.push("home", 1).unwrap();
+//!
+//! let Ok(()) = ErrGroup::scope(|g| {
+//!     g.spawn(|_| Ok::<_, Infallible>(()));
+//! });
 //! ```
 //!
 //! # What the compiler refuses

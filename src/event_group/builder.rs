@@ -84,6 +84,9 @@ where
     /// thread of a [`submit`](Self::submit), or of the run's leader, and may run while `push` runs for the same key. It
     /// is called outside every lock, so it may be slow.
     ///
+    /// If `push` only returns `Ok`, write the group's type without `E`, `let views: EventGroup<String, u32> = ..`, or end
+    /// `push` with `Ok::<_, Infallible>(..)`: see [work that cannot fail](crate::docs::types#work-that-cannot-fail).
+    ///
     /// # `merge` must be associative
     ///
     /// The order of the events is kept, but neighbours may be merged before the events in front of them. So

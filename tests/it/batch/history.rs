@@ -1,5 +1,5 @@
-//! Generated histories: callers with keys, deadlines and pauses; a function that answers, forgets, fails and
-//! panics. Every run is logged with one clock, and judged by a checker that knows the promises and not the code.
+//! Generated histories: callers with one key or several, deadlines and pauses; a function that answers, forgets, fails
+//! and panics. Every run is logged with one clock, and judged by a checker that knows the promises and not the code.
 
 use crate::support::within;
 use flight_group::{Batcher, Error};
@@ -11,10 +11,28 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-/// One load in a thread's script.
-#[derive(Clone, Copy, Debug)]
+/// What a call asks for.
+#[derive(Clone, Debug)]
+enum Ask {
+    /// `load`.
+    One(u8),
+    /// `load_many`: any number of keys, some of them twice.
+    Many(Vec<u8>),
+}
+
+impl Ask {
+    fn keys(&self) -> HashSet<u8> {
+        match self {
+            Ask::One(key) => HashSet::from([*key]),
+            Ask::Many(keys) => keys.iter().copied().collect(),
+        }
+    }
+}
+
+/// One call in a thread's script.
+#[derive(Clone, Debug)]
 struct Load {
-    key: u8,
+    ask: Ask,
     timeout: Option<Duration>,
     /// Turns given away before the call, to vary who meets whom.
     pause: u8,
@@ -40,7 +58,8 @@ struct Script {
 
 fn scripts() -> impl Strategy<Value = Script> {
     let timeout = prop_oneof![3 => Just(None), 1 => (0..400_u64).prop_map(|us| Some(Duration::from_micros(us)))];
-    let load = (0..6_u8, timeout, 0..20_u8).prop_map(|(key, timeout, pause)| Load { key, timeout, pause });
+    let ask = prop_oneof![(0..6_u8).prop_map(Ask::One), prop::collection::vec(0..6_u8, 0..7).prop_map(Ask::Many)];
+    let load = (ask, timeout, 0..20_u8).prop_map(|(ask, timeout, pause)| Load { ask, timeout, pause });
     let act = prop_oneof![
         5 => Just(Act::Answer),
         1 => (0..6_u8).prop_map(Act::Forget),
@@ -72,14 +91,15 @@ struct Ran {
     leader: ThreadId,
 }
 
-/// A call of `load`, from the caller's. Values, errors and panics carry the number of their batch.
+/// A call of `load` or `load_many`, from the caller's. Values, errors and panics carry the number of their batch.
 #[derive(Debug)]
 struct Called {
     load: Load,
     thread: ThreadId,
     call: usize,
     end: usize,
-    got: Got,
+    /// A part for each key. Or the number of the batch whose panic went on in this call, and took all parts with it.
+    got: Result<HashMap<u8, Got>, usize>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -87,9 +107,18 @@ enum Got {
     Value { key: u8, batch: usize },
     Work { batch: usize },
     Panicked { batch: usize },
-    Unwound { batch: usize },
     Missing,
     TimedOut,
+}
+
+impl Got {
+    /// The batch it came from, where it tells.
+    fn batch(&self) -> Option<usize> {
+        match *self {
+            Got::Value { batch, .. } | Got::Work { batch } | Got::Panicked { batch } => Some(batch),
+            Got::Missing | Got::TimedOut => None,
+        }
+    }
 }
 
 /// Values are the key and the batch's number, errors the batch's number.
@@ -144,7 +173,7 @@ fn run(script: &Script) -> (Vec<Ran>, Vec<Called>, Subject) {
                 let (batcher, clock, barrier) = (&batcher, &clock, &barrier);
                 scope.spawn(move || {
                     barrier.wait();
-                    loads.iter().map(|&load| one(batcher, clock, load)).collect::<Vec<_>>()
+                    loads.iter().map(|load| one(batcher, clock, load)).collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -154,33 +183,88 @@ fn run(script: &Script) -> (Vec<Ran>, Vec<Called>, Subject) {
     (ran, called, batcher)
 }
 
-fn one(batcher: &Subject, clock: &AtomicUsize, load: Load) -> Called {
+fn one(batcher: &Subject, clock: &AtomicUsize, load: &Load) -> Called {
     for _ in 0..load.pause {
         thread::yield_now();
     }
     let call = clock.fetch_add(1, SeqCst);
-    let mut options = batcher.call(&load.key);
-    if let Some(timeout) = load.timeout {
-        options = options.timeout(timeout);
-    }
-    let got = match catch_unwind(AssertUnwindSafe(|| options.load())) {
-        Ok(Ok((key, batch))) => Got::Value { key, batch },
-        Ok(Err(Error::Work(batch))) => Got::Work { batch },
-        Ok(Err(Error::Panicked(panic))) => Got::Panicked { batch: panic.message().parse().unwrap() },
-        Ok(Err(Error::Missing(_))) => Got::Missing,
-        Ok(Err(Error::TimedOut(_))) => Got::TimedOut,
-        Ok(Err(other)) => panic!("unexpected {other:?}"),
-        Err(payload) => Got::Unwound { batch: payload.downcast_ref::<String>().unwrap().parse().unwrap() },
+    let parts = catch_unwind(AssertUnwindSafe(|| match (&load.ask, load.timeout) {
+        (Ask::One(key), None) => HashMap::from([(*key, batcher.load(key))]),
+        (Ask::One(key), Some(timeout)) => HashMap::from([(*key, batcher.call(key).timeout(timeout).load())]),
+        (Ask::Many(keys), None) => batcher.load_many(keys),
+        (Ask::Many(keys), Some(timeout)) => batcher.call(keys).timeout(timeout).load_many(),
+    }));
+    let end = clock.fetch_add(1, SeqCst);
+    let got = match parts {
+        Ok(parts) => Ok(parts.into_iter().map(|(key, part)| (key, read(part))).collect()),
+        Err(payload) => Err(payload.downcast_ref::<String>().unwrap().parse().unwrap()),
     };
-    Called { load, thread: thread::current().id(), call, end: clock.fetch_add(1, SeqCst), got }
+    Called { load: load.clone(), thread: thread::current().id(), call, end, got }
+}
+
+fn read(part: Result<(u8, usize), Error<usize>>) -> Got {
+    match part {
+        Ok((key, batch)) => Got::Value { key, batch },
+        Err(Error::Work(batch)) => Got::Work { batch },
+        Err(Error::Panicked(panic)) => Got::Panicked { batch: panic.message().parse().unwrap() },
+        Err(Error::Missing(_)) => Got::Missing,
+        Err(Error::TimedOut(_)) => Got::TimedOut,
+        Err(other) => panic!("unexpected {other:?}"),
+    }
+}
+
+/// A log, and the promises about a single key of a single call.
+struct Log<'a> {
+    script: &'a Script,
+    ran: &'a [Ran],
+}
+
+impl Log<'_> {
+    fn act(&self, batch: usize) -> Act {
+        self.script.acts[batch % self.script.acts.len()]
+    }
+
+    /// The batch had this key, started after the call, and ended before the call returned.
+    fn aboard(&self, c: &Called, key: u8, batch: usize) -> bool {
+        let ran = &self.ran[batch];
+        ran.keys.contains(&key) && c.call < ran.start && ran.end < c.end
+    }
+
+    /// This batch can be what the call got `got` for this key from.
+    fn answers(&self, c: &Called, key: u8, got: &Got, batch: usize) -> bool {
+        let led = self.ran[batch].leader == c.thread;
+        self.aboard(c, key, batch)
+            && got.batch().is_none_or(|told| told == batch)
+            && match (got, self.act(batch)) {
+                (Got::Value { key: of, .. }, act) => {
+                    *of == key
+                        && match act {
+                            Act::Answer => true,
+                            Act::Forget(forgotten) => forgotten != key,
+                            Act::Fail => self.script.per_key && key % 2 == 1,
+                            Act::Panic => false,
+                        }
+                }
+                (Got::Work { .. }, Act::Fail) => !self.script.per_key || key % 2 == 0,
+                (Got::Panicked { .. }, Act::Panic) => !led,
+                (Got::Missing, Act::Forget(forgotten)) => forgotten == key,
+                _ => false,
+            }
+    }
+
+    /// The call can have brought the key to this batch: the answer is from there, or was lost when the call unwound,
+    /// with this batch or with a later one.
+    fn served(&self, c: &Called, key: u8, batch: usize) -> bool {
+        match &c.got {
+            Ok(parts) => parts.get(&key).is_some_and(|got| self.answers(c, key, got, batch)),
+            Err(unwound) => batch <= *unwound && c.load.ask.keys().contains(&key) && self.aboard(c, key, batch),
+        }
+    }
 }
 
 /// Judges a log by the promises alone.
 fn judge(script: &Script, ran: &[Ran], called: &[Called]) -> Result<(), TestCaseError> {
-    let act = |batch: usize| script.acts[batch % script.acts.len()];
-
-    let ran_before = |batch: usize| batch.checked_sub(1).map_or(0, |before| ran[before].end);
-
+    let log = Log { script, ran };
     for pair in ran.windows(2) {
         prop_assert!(pair[0].end < pair[1].start, "two batches overlap: {pair:?}");
     }
@@ -192,53 +276,55 @@ fn judge(script: &Script, ran: &[Ran], called: &[Called]) -> Result<(), TestCase
         let led: Vec<_> =
             called.iter().filter(|c| c.thread == ran.leader && c.call < ran.start && ran.end < c.end).collect();
         prop_assert_eq!(led.len(), 1, "a leader has one call at a time");
+        // It leads for a key of its own, and no deadline interrupts that.
+        let own = ran.keys.iter().any(|&key| log.served(led[0], key, batch));
+        prop_assert!(own, "{ran:?} answers no key of its leader: {:?}", led[0]);
+        let unwound = led[0].got == Err(batch);
+        prop_assert_eq!(unwound, matches!(log.act(batch), Act::Panic), "{:?}", led[0]);
         // A batch starts when its leader takes it out of the queue, a moment before the function can say so. Until
         // then a caller that gives up withdraws its key, and from then on it does not. That moment comes after the
         // end of the batch before it, and after the leader's call.
-        let opened = ran_before(batch).max(led[0].call);
-        for key in &ran.keys {
+        let opened = batch.checked_sub(1).map_or(0, |before| log.ran[before].end).max(led[0].call);
+        for &key in &ran.keys {
             let wanted = |c: &Called| {
-                let until = if c.got == Got::TimedOut { opened } else { ran.start };
-                c.load.key == *key && c.call < ran.start && until < c.end
+                let gave_up = || c.got.as_ref().is_ok_and(|parts| parts.get(&key) == Some(&Got::TimedOut));
+                log.served(c, key, batch) || (gave_up() && c.call < ran.start && opened < c.end)
             };
             prop_assert!(called.iter().any(wanted), "nobody wants {key} of {ran:?}");
         }
-        prop_assert!(ran.keys.contains(&led[0].load.key), "led by a caller of another batch: {ran:?}");
-        prop_assert!(led[0].got != Got::TimedOut, "whoever leads is never interrupted");
-        let unwound = led[0].got == Got::Unwound { batch };
-        prop_assert_eq!(unwound, matches!(act(batch), Act::Panic), "{:?}", led[0]);
     }
 
+    // Where no caller gives up, no key leaves a batch.
+    let steady = script.threads.iter().flatten().all(|load| load.timeout.is_none());
     for c in called {
-        // Its batch started after it called, and ended before it returned.
-        let of = |batch: usize| c.call < ran[batch].start && ran[batch].end < c.end;
-        let aboard = |batch: usize| of(batch) && ran[batch].keys.contains(&c.load.key);
-        let explained = match c.got {
-            Got::Value { key, batch } => {
-                key == c.load.key
-                    && aboard(batch)
-                    && match act(batch) {
-                        Act::Answer => true,
-                        Act::Forget(forgotten) => forgotten != key,
-                        Act::Fail => script.per_key && key % 2 == 1,
-                        Act::Panic => false,
-                    }
+        let parts = match &c.got {
+            Ok(parts) => parts,
+            Err(batch) => {
+                let led = ran[*batch].leader == c.thread && matches!(log.act(*batch), Act::Panic);
+                let aboard = c.load.ask.keys().iter().any(|&key| log.aboard(c, key, *batch));
+                prop_assert!(led && aboard, "no batch explains {c:?}");
+                continue;
             }
-            Got::Work { batch } => {
-                aboard(batch) && matches!(act(batch), Act::Fail) && (!script.per_key || c.load.key % 2 == 0)
-            }
-            Got::Panicked { batch } => {
-                aboard(batch) && matches!(act(batch), Act::Panic) && ran[batch].leader != c.thread
-            }
-            Got::Unwound { batch } => {
-                aboard(batch) && matches!(act(batch), Act::Panic) && ran[batch].leader == c.thread
-            }
-            Got::Missing => {
-                (0..ran.len()).any(|batch| aboard(batch) && matches!(act(batch), Act::Forget(key) if key == c.load.key))
-            }
-            Got::TimedOut => c.load.timeout.is_some(),
         };
-        prop_assert!(explained, "no batch explains {c:?}");
+        prop_assert_eq!(parts.keys().copied().collect::<HashSet<_>>(), c.load.ask.keys(), "a part for each key");
+        for (&key, got) in parts {
+            let explained = match got {
+                Got::TimedOut => c.load.timeout.is_some(),
+                got => (0..ran.len()).any(|batch| log.answers(c, key, got, batch)),
+            };
+            prop_assert!(explained, "no batch explains {key}'s part of {c:?}");
+        }
+        // The keys go together. A call has several batches only where one had no room for all its keys.
+        if script.max_batch == usize::MAX && parts.values().any(|got| *got != Got::TimedOut) {
+            let together = |batch| parts.iter().all(|(&key, got)| log.answers(c, key, got, batch));
+            prop_assert!((0..ran.len()).any(together), "not one batch: {c:?}");
+        }
+        let batches: HashSet<usize> = parts.values().filter_map(Got::batch).collect();
+        for &batch in &batches {
+            let last = batches.iter().all(|&other| other <= batch);
+            let full = ran[batch].keys.len() == script.max_batch;
+            prop_assert!(last || full || !steady, "there was room for more keys in {:?}: {c:?}", ran[batch]);
+        }
     }
     Ok(())
 }
@@ -256,13 +342,19 @@ proptest! {
 
         prop_assert_eq!((batcher.waiting(), batcher.queued()), (0, 0));
         let stats = batcher.stats();
-        let count = |got: fn(&Got) -> bool| called.iter().filter(|c| got(&c.got)).count() as u64;
-        prop_assert_eq!(stats.loads, called.len() as u64);
+        let parts = || called.iter().filter_map(|c| c.got.as_ref().ok()).flat_map(HashMap::values);
+        let count = |got: Got| parts().filter(|part| **part == got).count() as u64;
+        let asked = |c: &Called| c.load.ask.keys().len() as u64;
+        prop_assert_eq!(stats.loads, called.iter().map(asked).sum::<u64>());
         prop_assert_eq!(stats.batches, ran.len() as u64);
         prop_assert_eq!(stats.keys, ran.iter().map(|ran| ran.keys.len() as u64).sum::<u64>());
-        prop_assert_eq!(stats.timed_out, count(|got| matches!(got, Got::TimedOut)));
-        prop_assert_eq!(stats.missing, count(|got| matches!(got, Got::Missing)));
-        prop_assert_eq!(stats.panicked, count(|got| matches!(got, Got::Unwound { .. })));
+        prop_assert_eq!(stats.timed_out, count(Got::TimedOut));
+        // A call that unwinds loses the parts that it had, and they stay counted.
+        let unwound = || called.iter().filter(|c| c.got.is_err());
+        let lost: u64 = unwound().map(|c| asked(c) - 1).sum();
+        let missing = count(Got::Missing);
+        prop_assert!((missing..=missing + lost).contains(&stats.missing), "{stats:?}, {missing}, {lost}");
+        prop_assert_eq!(stats.panicked, unwound().count() as u64);
         let mut sizes = HashMap::new();
         for ran in &ran {
             *sizes.entry(ran.keys.len().ilog2()).or_insert(0) += 1;
