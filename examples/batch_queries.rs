@@ -22,20 +22,22 @@ mod progress;
 #[path = "shared/quantile.rs"]
 mod quantile;
 
+use chart::{TEXT, TITLE};
 use flight_group::{Batcher, Error};
+use indicatif::HumanCount;
 use lexopt::prelude::*;
+use plotters::prelude::*;
 use quantile::Sorted;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 use tempfile::TempDir;
 
 /// SQLite's errors are not `Clone`, and every caller of a batch gets its own.
@@ -131,11 +133,8 @@ fn report(settings: &Settings) -> Result<(), String> {
 
     print_table(settings, &results);
     print_verdicts(&results);
-    let rows: Vec<_> = results.iter().flat_map(|result| &result.rows).collect();
-    let chart = settings.svg.display();
-    fs::write(&settings.svg, svg(settings, &rows))
-        .map_err(|error| format!("cannot write the chart to {chart}: {error}"))?;
-    println!("chart: {chart}");
+    draw(settings, &results).map_err(|error| chart::failed(&settings.svg, error))?;
+    println!("chart: {}", settings.svg.display());
     Ok(())
 }
 
@@ -482,41 +481,55 @@ fn short(duration: Duration) -> String {
 }
 
 /// Bars: answers per second, each question against its own best.
-fn svg(settings: &Settings, rows: &[&Row]) -> String {
-    const LINE: usize = 22;
-    let mut bars = String::new();
-    let mut y = 56;
-    let mut last = "";
-    for row in rows {
-        if row.question != last {
-            last = &row.question;
-            y += 14;
-            let _ = writeln!(bars, r#"<text x="12" y="{y}" font-weight="bold">{last}</text>"#);
-            y += 8;
+fn draw(settings: &Settings, results: &[Found]) -> Result<(), Box<dyn std::error::Error>> {
+    const OURS: RGBColor = RGBColor(0x22, 0xAA, 0x77);
+    const OTHERS: RGBColor = RGBColor(0x88, 0x99, 0xAA);
+    const LINE: i32 = 22;
+
+    // From the top to the bottom: for each question a heading, and a bar for each contender.
+    let mut y = -LINE;
+    let (mut headings, mut bars) = (Vec::new(), Vec::new());
+    for found in results {
+        headings.push((y, found.rows[0].question.clone()));
+        let best = found.rows.iter().map(|row| median(&row.per_second)).fold(f64::MIN_POSITIVE, f64::max);
+        for row in &found.rows {
+            y -= LINE;
+            bars.push((y, row, median(&row.per_second) / best));
         }
-        let best = rows.iter().filter(|other| other.question == row.question).map(|other| median(&other.per_second));
-        let width = 300.0 * median(&row.per_second) / best.fold(f64::MIN_POSITIVE, f64::max);
-        let colour = if row.is_batcher() { "#2a7" } else { "#89a" };
-        let _ = writeln!(
-            bars,
-            r#"<text x="200" y="{}" text-anchor="end">{}</text><rect x="210" y="{y}" width="{width:.1}" height="16" fill="{colour}"/><text x="{:.1}" y="{}">{:.0}/s, p99 {}</text>"#,
-            y + 13,
-            row.contender,
-            216.0 + width,
-            y + 13,
-            median(&row.per_second),
-            short(row.p99)
-        );
-        y += LINE;
+        y -= 2 * LINE;
     }
-    let height = y + 16;
-    format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" width="720" height="{height}" viewBox="0 0 720 {height}" font-family="sans-serif" font-size="13">
-<rect width="100%" height="100%" fill="#fff"/>
-<text x="12" y="24" font-size="16">SQLite: a statement each, or one for all who wait</text>
-<text x="12" y="44" fill="#666">answers per second, {} threads; a bar's length is its share of the question's best</text>
-{bars}</svg>
-"##,
-        settings.threads
-    )
+    let name = |at: &i32| bars.iter().find(|(y, ..)| y == at).map_or("", |(_, row, _)| row.contender).to_owned();
+
+    let root = SVGBackend::new(&settings.svg, (900, y.unsigned_abs() + 90)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let title = format!("SQLite, {} threads: a statement for each question, or one for all who wait", settings.threads);
+    let mut chart = ChartBuilder::on(&root)
+        .caption(title, TITLE)
+        .margin(12)
+        .x_label_area_size(46)
+        .y_label_area_size(190)
+        .build_cartesian_2d(
+            // In per mille. Behind the longest bar there is room for words.
+            (0..1_400).with_key_points(vec![0, 250, 500, 750, 1_000]),
+            (y..0).with_key_points(bars.iter().map(|(y, ..)| *y).collect::<Vec<_>>()),
+        )?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .x_desc("answers per second, in % of the best contender for the question")
+        .x_label_formatter(&|mille: &i32| (mille / 10).to_string())
+        .y_label_formatter(&name)
+        .label_style(TEXT)
+        .draw()?;
+    let bold = TEXT.into_font().style(FontStyle::Bold);
+    chart.draw_series(headings.into_iter().map(|(y, words)| Text::new(words, (8, y + 7), bold.clone())))?;
+    for (y, row, share) in &bars {
+        let end = (1_000.0 * share) as i32;
+        let colour = if row.is_batcher() { OURS } else { OTHERS };
+        let words = format!("{}/s, p99 {}", HumanCount(median(&row.per_second) as u64), short(row.p99));
+        chart.draw_series([Rectangle::new([(0, y - 8), (end, y + 8)], colour.filled())])?;
+        chart.draw_series([Text::new(words, (end + 8, y + 6), TEXT)])?;
+    }
+    root.present()?;
+    Ok(())
 }

@@ -19,14 +19,16 @@ mod progress;
 #[path = "shared/quantile.rs"]
 mod quantile;
 
+use chart::{TEXT, TITLE};
 use flight_group::hedge::Threads;
 use flight_group::{Error, Hedge, HedgeError};
 use lexopt::prelude::*;
+use plotters::prelude::*;
 use quantile::Sorted;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::error::Error as AnyError;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -98,10 +100,9 @@ fn run(options: &Options) -> Result<(), String> {
         curves.push((name, times));
     }
 
-    let chart = options.svg.display();
-    std::fs::write(&options.svg, svg(&curves)).map_err(|e| format!("cannot write the chart to {chart}: {e}"))?;
+    draw(&options.svg, &curves).map_err(|e| chart::failed(&options.svg, e))?;
     println!();
-    println!("chart: {chart}");
+    println!("chart: {}", options.svg.display());
     Ok(())
 }
 
@@ -213,56 +214,55 @@ fn requests(replicas: &[Replica]) -> usize {
     replicas.iter().map(|replica| replica.requests.load(Ordering::Relaxed)).sum()
 }
 
-/// Latency over percentile, both on logarithmic scales: every step to the right is ten times rarer.
-fn svg(curves: &[(&str, Sorted<Duration>)]) -> String {
-    const LEFT: f64 = 60.0;
-    const RIGHT: f64 = 660.0;
-    const TOP: f64 = 30.0;
-    const BOTTOM: f64 = 330.0;
-    let x = |rarity: f64| LEFT + (RIGHT - LEFT) * rarity / 3.0;
-    let y = |ms: f64| BOTTOM - (BOTTOM - TOP) * ms.max(1.0).log10() / 2.3;
-    let colors = ["#b03a2e", "#2471a3", "#1e8449"];
+/// Latency over rarity: every step to the right is ten times rarer.
+fn draw(path: &Path, curves: &[(&str, Sorted<Duration>)]) -> Result<(), Box<dyn AnyError>> {
+    const RAREST: f64 = 1_000.0;
+    let ms = |times: &Sorted<Duration>, share| times.quantile(share).unwrap_or_default().as_secs_f64() * 1e3;
+    let slowest = curves.iter().map(|(_, times)| ms(times, 1.0 - 1.0 / RAREST)).fold(10.0, f64::max);
+    // Room for the legend above the curves.
+    let top = 5.0 * slowest;
+    let marks = [1.0, 10.0, 100.0, 1_000.0].into_iter().flat_map(|decade| [1.0, 2.0, 5.0].map(|n| n * decade));
+    let marks = marks.filter(|mark| *mark < top);
+    let words = |name: &str| match name {
+        "plain" => "plain: waits for its replica".to_owned(),
+        "fixed" => format!("fixed: asks the next replica after {} ms", DELAY.as_millis()),
+        _ => format!("observed: asks it after the 95th percentile so far, {} ms at most", DELAY.as_millis()),
+    };
+    let colours = [RGBColor(0xB0, 0x3A, 0x2E), RGBColor(0x24, 0x71, 0xA3), RGBColor(0x1E, 0x84, 0x49)];
 
-    let mut svg = String::from(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 390" font-family="sans-serif" font-size="13"><rect width="760" height="390" fill="#ffffff"/>"##,
-    );
-    let mut put = |text: std::fmt::Arguments<'_>| svg.write_fmt(text).expect("a String takes everything");
-    put(format_args!(r##"<text x="{LEFT}" y="18">how long a read takes (ms), and how many take longer</text>"##));
-    for ms in [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0] {
-        let y = y(ms);
-        put(format_args!(
-            r##"<path d="M{LEFT} {y:.1}H{RIGHT}" stroke="#dddddd"/><text x="{}" y="{:.1}" text-anchor="end">{ms}</text>"##,
-            LEFT - 8.0,
-            y + 4.0
-        ));
+    let root = SVGBackend::new(path, (900, 540)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&root)
+        .caption("How long reads take, without a second request and with one", TITLE)
+        .margin(12)
+        .margin_right(50)
+        .x_label_area_size(48)
+        .y_label_area_size(70)
+        .build_cartesian_2d(
+            (1.0..RAREST).log_scale(),
+            (1.0..top).log_scale().with_key_points(marks.collect::<Vec<_>>()),
+        )?;
+    chart
+        .configure_mesh()
+        .x_desc("the slowest reads: one in so many takes this long or longer (log scale)")
+        .y_desc("latency in ms (log scale)")
+        .x_label_formatter(&|&rarity| if rarity < 1.5 { "all".to_owned() } else { format!("1 in {rarity:.0}") })
+        .y_label_formatter(&|ms| format!("{ms:.0}"))
+        .label_style(TEXT)
+        .draw()?;
+    for ((name, times), colour) in curves.iter().zip(colours) {
+        let points = (0..=120).map(|step| {
+            let rarity = RAREST.powf(f64::from(step) / 120.0);
+            (rarity, ms(times, 1.0 - 1.0 / rarity).max(1.0))
+        });
+        let style = colour.stroke_width(2);
+        let line = chart.draw_series(LineSeries::new(points, style))?;
+        line.label(words(name)).legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
     }
-    for (rarity, label) in [(0.0, "all"), (1.0, "1 in 10"), (2.0, "1 in 100"), (3.0, "1 in 1000")] {
-        let x = x(rarity);
-        put(format_args!(
-            r##"<path d="M{x:.1} {TOP}V{BOTTOM}" stroke="#dddddd"/><text x="{x:.1}" y="{}" text-anchor="middle">{label}</text>"##,
-            BOTTOM + 20.0
-        ));
-    }
-    for (i, ((name, times), color)) in curves.iter().zip(colors).enumerate() {
-        let points: Vec<String> = (0..=120)
-            .map(|step| {
-                let rarity = f64::from(step) / 40.0;
-                let ms = times.quantile(1.0 - 10_f64.powf(-rarity)).unwrap_or_default().as_secs_f64() * 1e3;
-                format!("{:.1},{:.1}", x(rarity), y(ms))
-            })
-            .collect();
-        put(format_args!(
-            r##"<polyline points="{}" fill="none" stroke="{color}" stroke-width="2"/>"##,
-            points.join(" ")
-        ));
-        put(format_args!(
-            r##"<text x="{}" y="{}" fill="{color}">{name}</text>"##,
-            RIGHT + 10.0,
-            TOP + 10.0 + 20.0 * i as f64
-        ));
-    }
-    svg.push_str("</svg>\n");
-    svg
+    let position = SeriesLabelPosition::UpperLeft;
+    chart.configure_series_labels().position(position).background_style(WHITE.mix(0.8)).label_font(TEXT).draw()?;
+    root.present()?;
+    Ok(())
 }
 
 struct Options {

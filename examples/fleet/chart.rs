@@ -1,67 +1,76 @@
-//! Who led when: a lane for each process, a mark for each execution.
+//! Which process executed which row, and when.
 
 use crate::report::Outcome;
-use std::fmt::Write;
+use crate::shared_chart::{TEXT, TITLE};
+use plotters::prelude::*;
+use std::error::Error;
+use std::path::Path;
 
-const WIDTH: f64 = 1000.0;
-const LANE: f64 = 64.0;
-const LEFT: f64 = 110.0;
-const TOP: f64 = 50.0;
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0x4C, 0x78, 0xA8),
+    RGBColor(0xF5, 0x85, 0x18),
+    RGBColor(0x54, 0xA2, 0x4B),
+    RGBColor(0x9D, 0x5C, 0xB5),
+    RGBColor(0x8C, 0x6D, 0x4F),
+    RGBColor(0xD6, 0x6B, 0xA0),
+];
+const RED: RGBColor = RGBColor(0xCC, 0x00, 0x00);
 
-pub(crate) fn draw(outcome: &Outcome) -> String {
+pub(crate) fn draw(path: &Path, outcome: &Outcome) -> Result<(), Box<dyn Error>> {
     let runs = || outcome.stories.iter().flat_map(|story| &story.runs);
     let first = runs().map(|run| run.start).min().unwrap_or(0);
-    let last = runs().map(|run| run.end.unwrap_or(run.start)).max().unwrap_or(1).max(first + 1);
-    let x = |at: u64| LEFT + at.saturating_sub(first) as f64 / (last - first) as f64 * (WIDTH - LEFT - 20.0);
-    let height = TOP + LANE * outcome.stories.len() as f64 + 40.0;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-         <text x=\"{LEFT}\" y=\"22\" font-size=\"16\">Executions by process: height is the row, colour too; the dashed line is a kill</text>\n"
-    );
-    for (number, story) in outcome.stories.iter().enumerate() {
-        let y = TOP + LANE * number as f64;
-        let _ = writeln!(
-            svg,
-            "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{}\" height=\"{}\" fill=\"#f4f4f4\"/>",
-            WIDTH - LEFT - 20.0,
-            LANE - 8.0
-        );
-        let _ = writeln!(svg, "<text x=\"12\" y=\"{}\">worker {number}</text>", y + 24.0);
-        let _ = writeln!(svg, "<text x=\"12\" y=\"{}\" fill=\"#666\">{} led</text>", y + 42.0, story.led);
-        for run in &story.runs {
-            let end = run.end.or(story.killed_at).unwrap_or(run.start);
-            let (from, to) = (x(run.start), x(end));
-            let place = f64::from(run.row) / f64::from(super::ROWS) * (LANE - 12.0);
-            let hue = run.row * 360 / super::ROWS;
-            let (from, width, top) =
-                (format!("{from:.1}"), format!("{:.1}", (to - from).max(1.0)), format!("{:.1}", y + place));
-            let _ = writeln!(
-                svg,
-                "<rect x=\"{from}\" y=\"{top}\" width=\"{width}\" height=\"3\" fill=\"hsl({hue} 70% 45%)\"><title>row {}, fence {}</title></rect>",
-                run.row, run.fence
-            );
+    let last = runs().map(|run| run.end.unwrap_or(run.start)).max().unwrap_or(0);
+    let seconds = |at: u64| at.saturating_sub(first) as f64 / 1e6;
+
+    let root = SVGBackend::new(path, (1180, 620)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let root = root.titled("Which process read which row from the database, and when", TITLE)?;
+    let (plot, key) = root.split_horizontally(880);
+    let mut chart = ChartBuilder::on(&plot)
+        .margin(12)
+        .x_label_area_size(46)
+        .y_label_area_size(60)
+        .build_cartesian_2d(0.0..seconds(last).max(0.1), 0.0..f64::from(super::ROWS))?;
+    chart
+        .configure_mesh()
+        .disable_mesh()
+        .x_desc("seconds since the first execution")
+        .y_desc("row")
+        .x_label_formatter(&|seconds| format!("{seconds:.1}"))
+        .y_label_formatter(&|row| format!("{row:.0}"))
+        .label_style(TEXT)
+        .draw()?;
+
+    // Wide enough to be seen, however long the run was.
+    let least = seconds(last) / 800.0;
+    let mut place = 30;
+    for (number, (story, colour)) in outcome.stories.iter().zip(COLOURS.iter().cycle()).enumerate() {
+        for run in story.runs.iter() {
+            let (start, row) = (seconds(run.start), f64::from(run.row));
+            let end = seconds(run.end.or(story.killed_at).unwrap_or(run.start)).max(start + least);
+            chart.draw_series([Rectangle::new([(start, row + 0.1), (end, row + 0.9)], colour.filled())])?;
         }
-        if let Some(killed) = story.killed_at {
-            let at = x(killed);
-            let _ = writeln!(
-                svg,
-                "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{}\" stroke=\"#c00\" stroke-dasharray=\"4 3\"/>\
-                 <text x=\"{:.1}\" y=\"{}\" fill=\"#c00\">killed</text>",
-                height - 40.0,
-                at + 4.0,
-                y + 14.0
-            );
+        let words = format!("worker {number}: {} executions", story.runs.len());
+        key.draw(&Rectangle::new([(0, place - 7), (14, place + 7)], colour.filled()))?;
+        key.draw(&Text::new(words, (22, place - 7), TEXT))?;
+        place += 26;
+        if let Some(killed) = story.killed_at.map(seconds) {
+            let line = [(killed, 0.0), (killed, f64::from(super::ROWS))];
+            chart.draw_series(DashedLineSeries::new(line, 5, 4, RED.into()))?;
+            // What it was doing is done again by another.
+            for run in story.runs.iter().filter(|run| run.end.is_none()) {
+                chart.draw_series([Circle::new((killed, f64::from(run.row) + 0.5), 6, RED.stroke_width(2))])?;
+            }
+            for words in [
+                format!("worker {number} is killed at {killed:.1} s"),
+                "circle: a row it was reading;".to_owned(),
+                "the others wait up to one time to live".to_owned(),
+            ] {
+                key.draw(&Text::new(words, (22, place - 7), TEXT.into_font().color(&RED)))?;
+                place += 26;
+            }
         }
     }
-    let seconds = (last - first) as f64 / 1e6;
-    let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{}\" fill=\"#666\">0 s</text>", height - 18.0);
-    let _ = writeln!(
-        svg,
-        "<text x=\"{}\" y=\"{}\" fill=\"#666\" text-anchor=\"end\">{seconds:.1} s</text>",
-        WIDTH - 20.0,
-        height - 18.0
-    );
-    svg.push_str("</svg>\n");
-    svg
+    root.present()?;
+    Ok(())
 }

@@ -116,10 +116,8 @@ fn run(options: &Options) -> Result<(), String> {
     drop(progress);
     let outcome = fleet.finish();
     outcome.print(&database)?;
-    let chart = options.svg.display();
-    std::fs::write(&options.svg, chart::draw(&outcome))
-        .map_err(|e| format!("cannot write the chart to {chart}: {e}"))?;
-    println!("chart: {chart}");
+    chart::draw(&options.svg, &outcome).map_err(|e| shared_chart::failed(&options.svg, e))?;
+    println!("chart: {}", options.svg.display());
     if outcome.overlaps() + outcome.lost_calls() > 0 {
         return Err("something was lost or overlapped: see above".to_owned());
     }

@@ -1,6 +1,9 @@
-//! Where an example writes its chart.
+//! What the examples' charts have in common: where they are written, and their letters.
 
 use std::path::{Path, PathBuf};
+
+pub(crate) const TITLE: (&str, u32) = ("sans-serif", 21);
+pub(crate) const TEXT: (&str, u32) = ("sans-serif", 16);
 
 /// A file in the `target` folder that this program was built in.
 pub(crate) fn default_path() -> PathBuf {
@@ -14,5 +17,10 @@ pub(crate) fn default_path() -> PathBuf {
 /// Checks before the work, not after it, that the chart can be written. Makes no folders.
 pub(crate) fn check(path: &Path) -> Result<(), String> {
     let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    opened.map(drop).map_err(|error| format!("cannot write the chart to {}: {error}", path.display()))
+    opened.map(drop).map_err(|error| failed(path, error))
+}
+
+/// The error of a program that could not draw its chart.
+pub(crate) fn failed(path: &Path, error: impl std::fmt::Display) -> String {
+    format!("cannot write the chart to {}: {error}", path.display())
 }

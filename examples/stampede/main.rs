@@ -75,8 +75,7 @@ fn run(options: Options) -> Result<(), String> {
         println!("\nNeither run could keep up with {} requests a second on this machine:", options.rate);
         println!("latency counts from when a request was due, so most of it is waiting. A lower --rate shows more.");
     }
-    let written = std::fs::write(&options.svg, chart::draw(&runs));
-    written.map_err(|e| format!("cannot write the chart to {}: {e}", options.svg.display()))?;
+    chart::draw(&options.svg, &runs).map_err(|e| shared_chart::failed(&options.svg, e))?;
     println!("\nchart: {}", options.svg.display());
     Ok(())
 }
