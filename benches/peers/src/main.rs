@@ -9,6 +9,7 @@ mod machine;
 mod measure;
 mod options;
 mod picture;
+#[path = "../../../examples/shared/progress.rs"]
 mod progress;
 mod report;
 mod workloads;
@@ -30,22 +31,25 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
         plans.iter().for_each(|plan| println!("{}", plan.id));
         return Ok(());
     }
-    let total = plans.iter().map(|plan| plan.steps as f64 * plan.seconds).sum();
-    let mut progress = progress::Progress::new(total);
+    let millis = |seconds: f64| (seconds * 1000.0) as u64;
+    let total = plans.iter().map(|plan| plan.steps as u64 * millis(plan.seconds)).sum::<u64>();
+    let progress = progress::bar("flight-group-peers", total as usize, "ms, about");
     let mut all: Vec<Measured> = Vec::new();
     let mut tables = String::new();
     for plan in plans {
-        progress.weigh(plan.seconds);
-        let measured = (plan.build)().run(&mut progress);
-        progress.clear();
+        if progress.is_hidden() {
+            eprintln!("{}", plan.id);
+        }
+        let measured = (plan.build)().run(&progress, millis(plan.seconds));
         let table = report::workload(&measured);
         if !only_marks {
-            writeln!(std::io::stdout(), "{table}")?;
+            progress.suspend(|| writeln!(std::io::stdout(), "{table}"))?;
         }
         tables.push_str(&table);
         tables.push('\n');
         all.push(measured);
     }
+    drop(progress);
     let machine = machine::describe();
     let marks = report::marks(&all);
     let words = if depth == Depth::Quick { " A quick run: few rounds, for a first look." } else { "" };

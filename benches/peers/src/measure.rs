@@ -4,7 +4,7 @@
 //! round to round, and contestants are compared within rounds: a ratio is the median of the rounds' ratios, so
 //! that whatever slows a whole round down slows both sides of it.
 
-use crate::progress::Progress;
+use indicatif::ProgressBar;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
@@ -206,7 +206,8 @@ impl Measured {
 }
 
 impl Workload {
-    pub fn run(self, progress: &mut Progress) -> Measured {
+    /// `millis` is what the bar counts for each sample.
+    pub fn run(self, progress: &ProgressBar, millis: u64) -> Measured {
         let Self { title, method, metrics, mut contestants, rounds, marks, reference, .. } = self;
         let names: Vec<String> = contestants.iter().map(|contestant| contestant.name.clone()).collect();
         let mut values = vec![vec![Vec::with_capacity(rounds); metrics.len()]; names.len()];
@@ -214,8 +215,9 @@ impl Workload {
         for round in 0..rounds {
             for turn in 0..names.len() {
                 let contestant = (round + turn) % names.len();
-                progress.step(&title, &names[contestant]);
+                progress.set_message(format!("{title}: {}", names[contestant]));
                 let sample = (contestants[contestant].run)();
+                progress.inc(millis);
                 for (metric, value) in sample.into_iter().enumerate() {
                     values[contestant][metric].push(value);
                 }
