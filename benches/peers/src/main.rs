@@ -11,6 +11,8 @@ mod options;
 mod picture;
 #[path = "../../../examples/shared/progress.rs"]
 mod progress;
+#[path = "../../../examples/shared/quantile.rs"]
+mod quantile;
 mod report;
 mod workloads;
 

@@ -4,6 +4,7 @@
 //! round to round, and contestants are compared within rounds: a ratio is the median of the rounds' ratios, so
 //! that whatever slows a whole round down slows both sides of it.
 
+use crate::quantile::Sorted;
 use indicatif::ProgressBar;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
@@ -136,12 +137,8 @@ pub struct Spread {
 
 impl Spread {
     pub fn of(values: &[f64]) -> Self {
-        let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
-        sorted.sort_by(f64::total_cmp);
-        let at = |share: f64| match sorted.len() {
-            0 => f64::NAN,
-            n => sorted[((n - 1) as f64 * share).round() as usize],
-        };
+        let sorted = Sorted::new(values.iter().copied());
+        let at = |share| sorted.quantile(share).unwrap_or(f64::NAN);
         Self { low: at(0.25), median: at(0.5), high: at(0.75) }
     }
 }
