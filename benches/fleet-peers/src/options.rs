@@ -1,5 +1,8 @@
 //! The command line.
 
+use crate::args::number;
+use lexopt::prelude::*;
+use lexopt::{Error, Parser};
 use std::time::Duration;
 
 pub(crate) const USAGE: &str = "\
@@ -15,40 +18,36 @@ usage: cargo run --release --manifest-path benches/fleet-peers/Cargo.toml -- [op
   --help           this text
 ";
 
-pub(crate) struct Args {
+pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) time: Duration,
     pub(crate) threads: Vec<usize>,
     pub(crate) url: Option<String>,
 }
 
-/// `None` where help was asked for.
-pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Args>, String> {
-    let mut parsed = Args { rounds: 9, time: Duration::from_secs(1), threads: vec![1, 8, 32], url: None };
-    while let Some(arg) = args.next() {
-        let mut value = |expected| args.next().ok_or(format!("bad {arg}: expected {expected} after it"));
-        match arg.as_str() {
-            "--help" | "-h" => return Ok(None),
-            "--quick" => (parsed.rounds, parsed.time) = (3, Duration::from_millis(300)),
-            "--rounds" => parsed.rounds = number(&arg, &value("a number")?, 1, 1000)?,
-            "--seconds" => {
-                let text = value("a number")?;
-                let seconds: Option<f64> = text.parse().ok().filter(|seconds| (0.05..=60.0).contains(seconds));
-                let seconds = seconds.ok_or(format!("bad --seconds \"{text}\": expected a number from 0.05 to 60"))?;
-                parsed.time = Duration::from_secs_f64(seconds);
+impl Options {
+    /// `None`: help was asked for.
+    pub(crate) fn parse(mut parser: Parser) -> Result<Option<Self>, Error> {
+        let mut options = Self { rounds: 9, time: Duration::from_secs(1), threads: vec![1, 8, 32], url: None };
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("quick") => (options.rounds, options.time) = (3, Duration::from_millis(300)),
+                Long("rounds") => options.rounds = number(&mut parser, "--rounds", 1..=1000)?,
+                Long("seconds") => {
+                    options.time = Duration::from_secs_f64(number(&mut parser, "--seconds", 0.05..=60.0)?);
+                }
+                Long("threads") => {
+                    let text = parser.value()?.string()?;
+                    let one = |one: &str| one.parse().ok().filter(|number| (1..=512).contains(number));
+                    let all: Option<_> = text.split(',').map(one).collect();
+                    options.threads =
+                        all.ok_or(format!("--threads is {text:?}, expected numbers from 1 to 512, a comma between"))?;
+                }
+                Long("redis") => options.url = Some(parser.value()?.string()?),
+                Long("help") | Short('h') => return Ok(None),
+                _ => return Err(arg.unexpected()),
             }
-            "--threads" => {
-                let text = value("numbers")?;
-                parsed.threads = text.split(',').map(|one| number(&arg, one, 1, 512)).collect::<Result<_, _>>()?;
-            }
-            "--redis" => parsed.url = Some(value("an address")?),
-            other => return Err(format!("unknown argument \"{other}\": --help lists them")),
         }
+        Ok(Some(options))
     }
-    Ok(Some(parsed))
-}
-
-fn number(name: &str, text: &str, least: usize, most: usize) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or(format!("bad {name} \"{text}\": expected a number from {least} to {most}"))
 }
