@@ -61,7 +61,7 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     );
     println!("{marks}");
     let figures = report::figures(&all, &machine);
-    let picture = picture::draw(&all, &machine);
+    let picture = picture::draw(&all, &machine)?;
     for (name, text) in FILES.into_iter().zip([page, figures, picture]) {
         let path = out.join(name);
         std::fs::write(&path, text)?;

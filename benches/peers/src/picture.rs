@@ -2,81 +2,70 @@
 
 use crate::measure::Measured;
 use crate::report::number;
-use std::fmt::Write;
+use flight_group_peers::contestants::OURS;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::error::Error;
 
-const LABELS: f64 = 230.0;
-const CHART: f64 = 560.0;
-const BAR: f64 = 15.0;
+const ROW: u32 = 16;
 /// Bars reach from a twentieth of this crate's value to a hundred times it.
 const LEAST: f64 = 0.05;
 const MOST: f64 = 100.0;
 
-fn x(ratio: f64) -> f64 {
-    LABELS + CHART * (ratio.clamp(LEAST, MOST) / LEAST).ln() / (MOST / LEAST).ln()
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-pub fn draw(all: &[Measured], machine: &str) -> String {
-    let mut body = String::new();
-    let mut y = 58.0;
-    for measured in all.iter().filter(|measured| measured.rounds > 1) {
-        let metric = &measured.metrics[0];
-        y += 14.0;
-        let title = format!("{}: {}, {}", measured.title, metric.name, metric.unit);
-        let _ = writeln!(body, r#"<text x="8" y="{y:.1}" class="title">{}</text>"#, escape(&title));
-        y += 6.0;
-        for (contestant, name) in measured.names.iter().enumerate() {
-            let ratio = measured.ratio(contestant, 0).median;
-            if !ratio.is_finite() {
-                continue;
+/// The picture as SVG.
+pub fn draw(all: &[Measured], machine: &str) -> Result<String, Box<dyn Error>> {
+    let shown = || all.iter().filter(|measured| measured.rounds > 1);
+    // A title above each workload's bars, and room below them.
+    let rows = shown().map(|measured| measured.names.len() as u32 + 2).sum::<u32>().max(1);
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (920, rows * ROW + 80)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let title =
+            "flight-group beside its peers: the first column of every workload, as a multiple of flight-group's";
+        let root = root.titled(title, ("sans-serif", 16))?.titled(machine, ("sans-serif", 13))?;
+        let mut chart = ChartBuilder::on(&root)
+            .set_label_area_size(LabelAreaPosition::Left, 230)
+            .set_label_area_size(LabelAreaPosition::Top, 20)
+            .margin_right(130)
+            .build_cartesian_2d((LEAST..MOST).log_scale(), f64::from(rows)..0.0)?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .disable_y_axis()
+            .x_label_formatter(&|ratio| format!("{ratio} x"))
+            .label_style(("sans-serif", 13))
+            .draw()?;
+        let area = chart.plotting_area();
+        let text = |size: u32, side| ("sans-serif", size).into_font().color(&BLACK).pos(Pos::new(side, VPos::Center));
+        let mut y = 0.5;
+        for measured in shown() {
+            let metric = &measured.metrics[0];
+            let title = format!("{}: {}, {}", measured.title, metric.name, metric.unit);
+            area.draw(&(EmptyElement::at((LEAST, y)) + Text::new(title, (-222, 0), text(15, HPos::Left))))?;
+            for (contestant, name) in measured.names.iter().enumerate() {
+                let ratio = measured.ratio(contestant, 0).median;
+                if !ratio.is_finite() {
+                    continue;
+                }
+                y += 1.0;
+                let colour = match name {
+                    name if name.starts_with(OURS) => RGBColor(0xD9, 0x48, 0x0F),
+                    name if name.contains("floor") || name.contains("bare") => RGBColor(0x99, 0x99, 0x99),
+                    _ => RGBColor(0x4C, 0x78, 0xA8),
+                };
+                let end = ratio.clamp(LEAST, MOST);
+                let [top, bottom] = [y - 0.35, y + 0.35];
+                area.draw(&Rectangle::new([(1.0, top), (end, bottom)], colour.filled()))?;
+                // A bar of no length is seen, too.
+                area.draw(&PathElement::new([(1.0, top), (1.0, bottom)], colour.stroke_width(2)))?;
+                let value = format!("{} ({} x)", number(measured.spread(contestant, 0).median), number(ratio));
+                area.draw(&(EmptyElement::at((LEAST, y)) + Text::new(name.clone(), (-6, 0), text(13, HPos::Right))))?;
+                area.draw(&(EmptyElement::at((end.max(1.0), y)) + Text::new(value, (5, 0), text(13, HPos::Left))))?;
             }
-            let ours = name.starts_with(flight_group_peers::contestants::OURS);
-            let class = if ours {
-                "ours"
-            } else if name.contains("floor") || name.contains("bare") {
-                "floor"
-            } else {
-                "peer"
-            };
-            let (from, to) = (x(1.0).min(x(ratio)), x(1.0).max(x(ratio)));
-            let value = format!("{} ({} x)", number(measured.spread(contestant, 0).median), number(ratio));
-            let middle = y + BAR - 4.0;
-            let _ = writeln!(
-                body,
-                r#"<text x="{:.1}" y="{middle:.1}" text-anchor="end">{}</text><rect x="{from:.1}" y="{:.1}" width="{:.1}" height="{:.1}" class="{class}"/><text x="{:.1}" y="{middle:.1}">{}</text>"#,
-                LABELS - 6.0,
-                escape(name),
-                y + 2.0,
-                (to - from).max(2.0),
-                BAR - 4.0,
-                to + 5.0,
-                escape(&value),
-            );
-            y += BAR;
+            y += 2.0;
         }
-        y += 10.0;
+        root.present()?;
     }
-    let mut grid = String::new();
-    for ratio in [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0] {
-        let at = x(ratio);
-        let _ = writeln!(
-            grid,
-            r#"<line x1="{at:.1}" y1="48" x2="{at:.1}" y2="{y:.1}" class="grid"/><text x="{at:.1}" y="44" text-anchor="middle">{ratio} x</text>"#
-        );
-    }
-    let width = LABELS + CHART + 130.0;
-    format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0}" width="{width}" height="{height:.0}" font-family="sans-serif" font-size="11">
-<style>text {{ fill: #222 }} .title {{ font-weight: bold; font-size: 12px }} .ours {{ fill: #d9480f }} .peer {{ fill: #4c78a8 }} .floor {{ fill: #999 }} .grid {{ stroke: #ddd }}</style>
-<rect width="100%" height="100%" fill="#fff"/>
-<text x="8" y="16" class="title">flight-group beside its peers: the first column of every workload, as a multiple of flight-group's</text>
-<text x="8" y="31">{}</text>
-{grid}{body}</svg>
-"##,
-        escape(machine),
-        height = y + 12.0,
-    )
+    Ok(svg)
 }
