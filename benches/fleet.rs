@@ -5,11 +5,14 @@
 //! were taken with. A word after `--` runs the parts whose names contain it: `.. --bench fleet -- fairness`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
+#[path = "../examples/shared/quantile.rs"]
+mod quantile;
 #[path = "../examples/fleet/server.rs"]
 mod server;
 
 use flight_group::Role;
 use flight_group::fleet::{Fleet, FleetGroup};
+use quantile::Sorted;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -110,7 +113,9 @@ impl Bench {
         };
         let slice = self.short() / ROUNDS;
         let rounds: Vec<_> = (0..ROUNDS).map(|_| (rate(threads, slice, body), rate(threads, slice, bare))).collect();
-        let of = |value: fn(&(f64, f64)) -> f64| median(rounds.iter().map(value).collect());
+        let of = |value: fn(&(f64, f64)) -> f64| {
+            Sorted::new(rounds.iter().map(value)).quantile(0.5).expect("there are rounds")
+        };
         let (ours, floor, ratio) = (of(|round| round.0), of(|round| round.1), of(|round| round.0 / round.1));
         println!("  {threads:>7}  {ours:>16.0}  {floor:>18.0}  {ratio:>5.2}");
     }
@@ -151,9 +156,9 @@ impl Bench {
             "  from the end of a closure to a follower's return, {} rounds; a bare PUBLISH beside it",
             waits.len()
         );
-        for (name, mut times) in [("flight", waits), ("bare", floors)] {
-            times.sort_by(f64::total_cmp);
-            let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+        for (name, times) in [("flight", waits), ("bare", floors)] {
+            let times = Sorted::new(times);
+            let at = |share| times.quantile(share).unwrap_or(f64::NAN);
             println!("  {name:>7}  p50 {:.0} us, p90 {:.0} us, p99 {:.0} us", at(0.5), at(0.9), at(0.99));
         }
     }
@@ -234,11 +239,6 @@ impl Bench {
         std::thread::sleep(time);
         finish(workers)
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// A message on its way through a bare connection, a listening thread and a condvar.

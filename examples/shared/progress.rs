@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 /// A bar that is full after `total` steps. It disappears when it is dropped.
 pub(crate) fn bar(name: &str, total: usize, steps: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} [{bar:30}] {percent:>3} %, {eta} left {msg}");
+    let style = ProgressStyle::with_template("{prefix} [{bar:30}] {percent:>3} %, {eta} left {wide_msg}");
     let style = style.expect("the template is right").progress_chars("##.");
     let bar = ProgressBar::new(total as u64).with_style(style).with_prefix(name.to_owned());
     if bar.is_hidden() {

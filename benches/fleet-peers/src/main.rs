@@ -6,41 +6,33 @@
 //! the machine does meets all of them; the ratios are those of one round, and of them the median.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
+#[path = "../../../examples/shared/args.rs"]
 mod args;
 mod contestants;
+mod options;
+#[path = "../../../examples/shared/quantile.rs"]
+mod quantile;
 #[path = "../../../examples/fleet/server.rs"]
 mod server;
 
-use args::Args;
 use contestants::{Contestant, Fleet, Hand, Rslock};
+use options::{Options, USAGE};
+use quantile::Sorted;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let outcome = args::parse(std::env::args().skip(1)).and_then(|args| match args {
-        None => {
-            print!("{}", args::USAGE);
-            Ok(())
-        }
-        Some(args) => run(&args),
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("flight-group-fleet-peers: {error}");
-            ExitCode::from(2)
-        }
-    }
+    args::main(USAGE, Options::parse, run)
 }
 
-fn run(args: &Args) -> Result<(), String> {
-    let server = server::start(args.url.as_deref(), "--redis")?;
-    println!("{}; {} rounds of {:?} each", server.describe()?, args.rounds, args.time);
+fn run(options: Options) -> Result<(), String> {
+    let server = server::start(options.url.as_deref(), "--redis")?;
+    println!("{}; {} rounds of {:?} each", server.describe()?, options.rounds, options.time);
     println!(
         "\n{:>7} | {:>12} {:>12} {:>12} | {:>16} {:>16}",
         "threads", "fleet", "rslock", "by hand", "fleet / rslock", "fleet / by hand"
     );
-    for threads in args.threads.iter().copied() {
+    for threads in options.threads.iter().copied() {
         let contestants: [Box<dyn Contestant>; 3] = [
             Box::new(Fleet::connect(&server.url)?),
             Box::new(Rslock::connect(&server.url)?),
@@ -48,23 +40,23 @@ fn run(args: &Args) -> Result<(), String> {
         ];
         let mut rates: [Vec<f64>; 3] = Default::default();
         // The first round warms up: connections, scripts, the runtime's threads.
-        for round in 0..=args.rounds {
+        for round in 0..=options.rounds {
             for turn in 0..contestants.len() {
                 let who = (round + turn) % contestants.len();
-                let rate = contestants[who].pairs(threads, args.time)?;
+                let rate = contestants[who].pairs(threads, options.time)?;
                 if round > 0 {
                     rates[who].push(rate);
                 }
             }
-            progress(&format!("{threads} threads: round {round} of {}", args.rounds));
+            progress(&format!("{threads} threads: round {round} of {}", options.rounds));
         }
         progress("");
         let [fleet, rslock, hand] = rates;
         println!(
             "{threads:>7} | {:>10.0}/s {:>10.0}/s {:>10.0}/s | {} {}",
-            median(fleet.clone()),
-            median(rslock.clone()),
-            median(hand.clone()),
+            median(&fleet),
+            median(&rslock),
+            median(&hand),
             ratio(&fleet, &rslock),
             ratio(&fleet, &hand),
         );
@@ -74,17 +66,14 @@ fn run(args: &Args) -> Result<(), String> {
     Ok(())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+fn median(values: &[f64]) -> f64 {
+    Sorted::new(values.iter().copied()).quantile(0.5).unwrap_or(f64::NAN)
 }
 
 fn ratio(one: &[f64], other: &[f64]) -> String {
-    let mut ratios: Vec<f64> = one.iter().zip(other).map(|(one, other)| one / other).collect();
-    ratios.sort_by(f64::total_cmp);
-    let (least, most) = (ratios[0], ratios[ratios.len() - 1]);
-    format!("{:>4.2} ({least:.2}..{most:.2})", median(ratios))
+    let ratios = Sorted::new(one.iter().zip(other).map(|(one, other)| one / other));
+    let at = |share| ratios.quantile(share).unwrap_or(f64::NAN);
+    format!("{:>4.2} ({:.2}..{:.2})", at(0.5), at(0.0), at(1.0))
 }
 
 /// What is being done, where somebody watches.

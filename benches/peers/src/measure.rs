@@ -4,7 +4,8 @@
 //! round to round, and contestants are compared within rounds: a ratio is the median of the rounds' ratios, so
 //! that whatever slows a whole round down slows both sides of it.
 
-use crate::progress::Progress;
+use crate::quantile::Sorted;
+use indicatif::ProgressBar;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
@@ -136,12 +137,8 @@ pub struct Spread {
 
 impl Spread {
     pub fn of(values: &[f64]) -> Self {
-        let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
-        sorted.sort_by(f64::total_cmp);
-        let at = |share: f64| match sorted.len() {
-            0 => f64::NAN,
-            n => sorted[((n - 1) as f64 * share).round() as usize],
-        };
+        let sorted = Sorted::new(values.iter().copied());
+        let at = |share| sorted.quantile(share).unwrap_or(f64::NAN);
         Self { low: at(0.25), median: at(0.5), high: at(0.75) }
     }
 }
@@ -206,7 +203,8 @@ impl Measured {
 }
 
 impl Workload {
-    pub fn run(self, progress: &mut Progress) -> Measured {
+    /// `millis` is what the bar counts for each sample.
+    pub fn run(self, progress: &ProgressBar, millis: u64) -> Measured {
         let Self { title, method, metrics, mut contestants, rounds, marks, reference, .. } = self;
         let names: Vec<String> = contestants.iter().map(|contestant| contestant.name.clone()).collect();
         let mut values = vec![vec![Vec::with_capacity(rounds); metrics.len()]; names.len()];
@@ -214,8 +212,9 @@ impl Workload {
         for round in 0..rounds {
             for turn in 0..names.len() {
                 let contestant = (round + turn) % names.len();
-                progress.step(&title, &names[contestant]);
+                progress.set_message(format!("{title}: {}", names[contestant]));
                 let sample = (contestants[contestant].run)();
+                progress.inc(millis);
                 for (metric, value) in sample.into_iter().enumerate() {
                     values[contestant][metric].push(value);
                 }

@@ -10,6 +10,20 @@ pub mod replay;
 pub mod writes;
 
 use crate::measure::Workload;
+use std::sync::Arc;
+
+/// All, in the order of the report.
+pub fn plans(depth: Depth, trace: &Arc<Vec<u64>>, trace_name: &str) -> Vec<Planned> {
+    let mut plans = lone::plans(depth);
+    plans.extend(distinct::plans(depth));
+    plans.extend(hot::plans(depth));
+    plans.extend(fan_out::plans(depth));
+    plans.extend(writes::plans(depth));
+    plans.extend(memory::plans(depth));
+    plans.extend(companions::plans(depth));
+    plans.extend(replay::plans(depth, trace, trace_name));
+    plans
+}
 
 /// How thorough a run is.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,10 @@
 use crate::measure::{Contestant, Mark, Metric, Workload, of};
 use crate::workloads::{Depth, Planned, plan};
 use flight_group_peers::contestants::{Fast, Flights, OURS, SINGLE, Visitor, each};
+use rand::SeedableRng;
+use rand::distr::Distribution;
+use rand::distr::weighted::WeightedIndex;
+use rand::rngs::SmallRng;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::path::Path;
@@ -14,7 +18,7 @@ const SOURCE: Duration = Duration::from_millis(2);
 
 /// One key a line, as a number or as anything else, in the order of access.
 pub fn read(path: &Path) -> Result<Vec<u64>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     let mut numbers = HashMap::new();
     let trace: Vec<u64> = text
         .lines()
@@ -26,32 +30,15 @@ pub fn read(path: &Path) -> Result<Vec<u64>, String> {
         })
         .collect();
     if trace.is_empty() {
-        return Err(format!("{}: expected one key a line, found none", path.display()));
+        return Err("there are no keys in it".to_owned());
     }
     Ok(trace)
 }
 
 /// Where no trace is given and none is found: 40,000 accesses to 8,000 keys, the n-th wanted in proportion to 1/n.
 pub fn made_up() -> Vec<u64> {
-    let weights: Vec<f64> = (1..=8_000).map(|rank| 1.0 / f64::from(rank)).collect();
-    let total: f64 = weights.iter().sum();
-    let cumulated: Vec<f64> = weights
-        .iter()
-        .scan(0.0, |sum, weight| {
-            *sum += weight / total;
-            Some(*sum)
-        })
-        .collect();
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    (0..40_000)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            let drawn = (state >> 11) as f64 / (1_u64 << 53) as f64;
-            cumulated.partition_point(|&sum| sum < drawn) as u64
-        })
-        .collect()
+    let wanted = WeightedIndex::new((1..=8_000).map(|rank| 1.0 / f64::from(rank))).expect("every key is wanted");
+    wanted.sample_iter(SmallRng::seed_from_u64(1)).map(|key| key as u64).take(40_000).collect()
 }
 
 /// How many flights a perfect single flight makes of the trace, when a flight takes exactly as long as the source

@@ -1,6 +1,7 @@
 //! Writes: one closure per key at a time, and every caller covered by a run that started after it came.
 
 use crate::measure::{Contestant, Mark, Metric, Workload, of};
+use crate::quantile::Sorted;
 use crate::workloads::{Depth, Planned, plan};
 use flight_group::WriteGroup;
 use flight_group_peers::contestants::{Fast, OURS};
@@ -58,20 +59,15 @@ impl Writes for MutexPerKey<parking_lot::Mutex<()>> {
 /// Executions in per cent of calls, wall in ms, wall over (executions x one lone write), overlapping runs, lost
 /// writes (covered by a run that had started before the call came).
 fn one_key<W: Writes>(writes: &W, calls_per_thread: u64) -> Vec<f64> {
-    let lone = {
-        let mut times: Vec<Duration> = (0..31)
-            .map(|_| {
-                let began = Instant::now();
-                writes.write(1, || {
-                    std::thread::sleep(WRITE);
-                    0
-                });
-                began.elapsed()
-            })
-            .collect();
-        times.sort();
-        times[times.len() / 2]
-    };
+    let lone = Sorted::new((0..31).map(|_| {
+        let began = Instant::now();
+        writes.write(1, || {
+            std::thread::sleep(WRITE);
+            0
+        });
+        began.elapsed()
+    }));
+    let lone = lone.quantile(0.5).expect("there are 31");
     let clock = AtomicU64::new(1);
     let (runs, overlaps, lost) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let running = AtomicBool::new(false);
