@@ -103,8 +103,8 @@
 //!
 //! [`EventGroup::close`](crate::EventGroup::close) ends in time:
 //!
-//! * With a deadline that has passed it does not wait, but the workers still begin runs, also of events that were delayed.
-//!   So it does not give back all that waits. For one key [`withdraw`](crate::EventGroup::withdraw) does.
+//! * With a deadline that has passed it does not wait, and gives back what is not due. A run that a worker is about to begin
+//!   may still begin.
 //! * A second call waits for the runs that are still in the air, until its own deadline. It always gives back an empty
 //!   list, also if they have not ended: [`in_flight`](crate::EventGroup::in_flight) is 0 when they have.
 //!

@@ -102,7 +102,7 @@ impl<K, V: Clone, E: Clone, S: BuildHasher, L: Load> Engine<K, V, E, S, L> {
                 ended => return Turn::Done(Err(self.wait_error(ended, &caller.options))),
             }
             drop(guard);
-            // Its token or its time may have ended together with the flight: then it does not begin anew.
+            // Its token may have been cancelled together with the flight: then it does not begin anew.
             if let Err(cancelled) = self.check(&caller.options) {
                 self.rare.cancelled.add(1);
                 return Turn::Done(Err(cancelled));

@@ -276,8 +276,8 @@ impl<K, T, V, E> EventGroupBuilder<K, T, V, E> {
     ///
     /// Called once for each such run, on the thread that ran it, outside every lock, after the run's blocked callers
     /// have been woken. [`flush`](EventGroup::flush), [`close`](EventGroup::close) and the drop of the last handle return
-    /// after it was called for the runs that they wait for. Called also, on the thread of a `submit`, if `merge` panics while events wait: then all that
-    /// waited for the key is lost, and this is told once. And called with [`Error::Closed`] for
+    /// after it was called for the runs that they wait for. Called also, on the thread of a `submit`, if `merge` panics
+    /// while events wait: then all that waited for the key is lost, and this is told once. And called with [`Error::Closed`] for
     /// events in a `merge` that waits for the thread in [`close`](EventGroup::close). It may submit again. If it panics, the panic
     /// ends there.
     ///

@@ -66,14 +66,16 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
     }
 
     /// Takes no more events, waits so long for those that it has, and gives back what no run has begun to carry. It
-    /// leads no run: that may last for ever.
+    /// leads no run: that may last for ever. If there is no time, it lets none begin before it is due.
     pub(super) fn close_by(self: &Arc<Self>, deadline: Instant) -> Vec<(Arc<K>, T)> {
         self.engine.rules.closed.store(true, SeqCst);
-        self.close_agenda();
         let mut options = WaitOptions::default();
         options.set_deadline(deadline);
-        for (hash, flight) in self.engine.hurry() {
-            self.engine.stand_by(hash, flight, &options);
+        if !options.start() {
+            self.close_agenda();
+            for (hash, flight) in self.engine.hurry() {
+                self.engine.stand_by(hash, flight, &options);
+            }
         }
         let _ = self.await_telling(Some(deadline));
         let mut back = Vec::<(Arc<K>, Vec<T>)>::new();
@@ -87,6 +89,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
                 _ => back.push((key, events)),
             }
         }
+        self.close_agenda();
         let merged = |(key, events)| match self.merge_all(events) {
             Ok(event) => Some((key, event)),
             Err(payload) => {

@@ -267,13 +267,16 @@ where
     ///
     /// From now on `submit` and `push` return [`Error::Closed`], on every handle. So do the callers that are still
     /// blocked at the deadline, unless a run carries their event. Their events are dropped, and nothing of them is given
-    /// back here. A run that is in the air at the deadline goes on; if it fails,
-    /// [`on_failure`](crate::EventGroupBuilder::on_failure) is told, as ever. So other threads may
-    /// submit until the end: every event that a `submit` has accepted is carried by a run, or given back. There is one
-    /// exception: if a `merge` waits, perhaps through others, for the thread that closes, what it merges is told to
-    /// `on_failure` with [`Error::Closed`]. Dropping the last handle waits for nothing any more.
+    /// back here.
     ///
-    /// A second call waits again, and gives back nothing.
+    /// Other threads may submit until the end: every event that a `submit` has accepted is carried by a run, or given back.
+    /// There is one exception. If a `merge` waits, perhaps through others, for the thread that closes, what it merges is
+    /// told to [`on_failure`](crate::EventGroupBuilder::on_failure) with [`Error::Closed`].
+    ///
+    /// A run that is in the air at the deadline goes on, and what it carries is not given back; if it fails, `on_failure` is
+    /// told, as ever. Dropping the last handle waits for nothing any more. A second call waits again, and gives back
+    /// nothing: [`in_flight`](Self::in_flight) says whether it has waited long enough. With a deadline that has passed,
+    /// nothing waits, and what is not due is given back without a run.
     ///
     /// ```
     /// use std::time::{Duration, Instant};

@@ -5,6 +5,8 @@ use crate::support::{until, within};
 use flight_group::ErrGroup;
 use flight_group::err_group::Errors;
 use proptest::prelude::*;
+use std::error::Error;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -37,6 +39,34 @@ fn all_errors_come_back_in_the_order_of_failing() {
         assert_eq!(errors.iter().collect::<Vec<_>>(), ["first", "told: first"]);
         let text = errors.to_string();
         assert!(text.starts_with("2 tasks failed") && text.ends_with(": first; told: first"), "{text}");
+    });
+}
+
+/// What a log shows: how many failed, how many were skipped if any were, and every message.
+#[test]
+fn the_text_of_errors_counts_and_tells_them_all() {
+    within(|| {
+        let one: Result<(), Errors<fmt::Error>> = ErrGroup::builder().all_errors().scope(|g| {
+            g.spawn(|_| Err(fmt::Error));
+        });
+        let one = one.unwrap_err();
+        assert_eq!(one.to_string(), format!("1 task failed: {}", fmt::Error));
+        assert!(one.source().unwrap().is::<fmt::Error>());
+        assert_eq!(one.skipped(), 0);
+
+        let skipped: Result<(), Errors<&str>> = ErrGroup::builder().limit(1).all_errors().scope(|g| {
+            g.spawn(|_| Err("disk full"));
+            g.wait();
+            g.spawn(|_| Ok(()));
+        });
+        assert_eq!(skipped.unwrap_err().to_string(), "1 task failed, 1 skipped: disk full");
+
+        let two: Result<(), Errors<&str>> = ErrGroup::builder().limit(1).keep_going().all_errors().scope(|g| {
+            g.spawn(|_| Err("a"));
+            g.wait();
+            g.spawn(|_| Err("b"));
+        });
+        assert_eq!(two.unwrap_err().to_string(), "2 tasks failed: a; b");
     });
 }
 
@@ -85,6 +115,8 @@ fn tasks_not_started_when_the_group_fails_are_dropped_unrun_and_counted() {
             assert_eq!(Arc::strong_count(&alive), 1, "dropped before spawn returned");
             let refused = g.try_spawn(|_| Ok(())).unwrap_err();
             assert!(refused.is_failed());
+            assert_eq!(format!("{refused:?}"), "Failed(..)");
+            assert_eq!(refused.to_string(), "the error group has failed and admits no more tasks");
             assert_eq!(g.skipped(), 5, "a task given back is not skipped");
         });
         assert_eq!(outcome.unwrap_err().skipped(), 5);

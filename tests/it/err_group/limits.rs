@@ -17,11 +17,14 @@ fn try_spawn_admits_as_many_as_the_limit_allows() {
         let (release, held) = mpsc::channel::<()>();
         let held = Mutex::new(held);
         let task = |_: &CancelToken| held.lock().unwrap().recv().map_err(|e| e.to_string());
+        let mut texts = Default::default();
         let outcome: Outcome = ErrGroup::builder().limit(42).scope(|g| {
             for _ in 0..42 {
                 g.try_spawn(task).unwrap();
             }
-            assert!(matches!(g.try_spawn(task), Err(NotSpawned::Full(_))));
+            let refused = g.try_spawn(task).unwrap_err();
+            assert!(matches!(refused, NotSpawned::Full(_)) && !refused.is_failed());
+            texts = (format!("{refused:?}"), refused.to_string());
             for _ in 0..42 {
                 release.send(()).unwrap();
             }
@@ -29,6 +32,8 @@ fn try_spawn_admits_as_many_as_the_limit_allows() {
             g.try_spawn(task).unwrap();
             release.send(()).unwrap();
         });
+        assert_eq!(texts.0, "Full(..)");
+        assert_eq!(texts.1, "as many tasks as the error group's limit allows are running");
         assert_eq!(outcome, Ok(()));
     });
 }
