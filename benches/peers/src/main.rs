@@ -35,7 +35,7 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     let millis = |seconds: f64| (seconds * 1000.0) as u64;
     let total = plans.iter().map(|plan| plan.steps as u64 * millis(plan.seconds)).sum::<u64>();
-    let progress = progress::bar("flight-group-peers", total as usize, "ms, about");
+    let progress = progress::bar("peers", total as usize, "ms, about");
     let mut all: Vec<Measured> = Vec::new();
     let mut tables = String::new();
     for plan in plans {

@@ -212,7 +212,7 @@ impl Workload {
         for round in 0..rounds {
             for turn in 0..names.len() {
                 let contestant = (round + turn) % names.len();
-                progress.set_message(format!("{title}: {}", names[contestant]));
+                progress.set_message(format!("{}; {title}", names[contestant]));
                 let sample = (contestants[contestant].run)();
                 progress.inc(millis);
                 for (metric, value) in sample.into_iter().enumerate() {
