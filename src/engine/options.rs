@@ -12,7 +12,6 @@ pub(crate) type Executor = Arc<dyn Fn(Job) + Send + Sync>;
 /// Makes another group forget the key.
 pub(crate) type Invalidate<K> = Arc<dyn Fn(&K) + Send + Sync>;
 
-#[derive(Clone)]
 pub(crate) struct Config<K> {
     pub(crate) kind: Kind,
     /// Kind and name, for the group's errors.
@@ -53,6 +52,28 @@ impl<K> Config<K> {
             wanted: Wanted::default(),
             reports: Reports::default(),
             watched: false,
+        }
+    }
+}
+
+impl<K> Clone for Config<K> {
+    /// Derived, it would ask for `K: Clone`.
+    fn clone(&self) -> Self {
+        Self {
+            kind: self.kind,
+            site: self.site.clone(),
+            name: self.name.clone(),
+            debug_key: self.debug_key,
+            max_age: self.max_age,
+            max_followers: self.max_followers,
+            share_failures: self.share_failures,
+            timed: self.timed,
+            executor: self.executor.clone(),
+            observer: self.observer.clone(),
+            invalidates: self.invalidates.clone(),
+            wanted: self.wanted,
+            reports: self.reports.clone(),
+            watched: self.watched,
         }
     }
 }

@@ -7,7 +7,8 @@ use super::fleet_group::{FleetGroup, Inner};
 use super::fleet_write_group::FleetWriteGroup;
 use super::flight::Settings;
 use super::local::Local;
-use super::local_settings::{LocalSettings, local_settings};
+use super::local_settings::local_settings;
+use crate::engine::options::Config;
 use crate::site::Kind;
 use crate::sync::{Arc, Duration};
 use serde::Serialize;
@@ -59,9 +60,16 @@ impl Fleet {
             },
             share_failures: true,
             codec: Arc::new(codec),
-            local: LocalSettings::default(),
+            local: local(Kind::FleetGroup, name),
         }
     }
+}
+
+/// The settings of a group's part in this process.
+fn local<K>(kind: Kind, name: &str) -> Config<K> {
+    let mut config = Config::new(kind);
+    config.name = Some(Arc::from(name));
+    config
 }
 
 /// What a server takes in one piece by default is 512 MiB; one that gets more closes the connection.
@@ -75,7 +83,7 @@ pub struct FleetGroupBuilder<K, V, E> {
     settings: Settings,
     share_failures: bool,
     codec: Arc<dyn Codec<V, E>>,
-    local: LocalSettings<K>,
+    local: Config<K>,
 }
 
 local_settings!(FleetGroupBuilder, "FleetGroup", "group_with(\"users\", Json::new())");
@@ -171,7 +179,7 @@ impl<K, V, E> FleetGroupBuilder<K, V, E> {
         K: Hash + Eq,
     {
         FleetGroup::new(Inner {
-            local: Local::new(Kind::FleetGroup, &self.name, self.local),
+            local: Local::new(self.local),
             fleet: self.fleet,
             name: self.name,
             settings: self.settings,
@@ -209,7 +217,7 @@ impl Fleet {
             fleet: self.clone(),
             name: name.to_owned(),
             ttl: self.config().ttl,
-            local: LocalSettings::default(),
+            local: local(Kind::FleetWriteGroup, name),
             types: PhantomData,
         }
     }
@@ -221,7 +229,7 @@ pub struct FleetWriteGroupBuilder<K, V, E> {
     fleet: Fleet,
     name: String,
     ttl: Duration,
-    local: LocalSettings<K>,
+    local: Config<K>,
     types: PhantomData<fn() -> (V, E)>,
 }
 
@@ -252,7 +260,7 @@ impl<K, V, E> FleetWriteGroupBuilder<K, V, E> {
     where
         K: Hash + Eq,
     {
-        let local = Local::new(Kind::FleetWriteGroup, &self.name, self.local);
+        let local = Local::new(self.local);
         FleetWriteGroup::new(self.fleet, self.name, self.ttl, local)
     }
 }

@@ -1,14 +1,13 @@
 //! What the two groups of a fleet do alike inside their process: the local group, and why there is no outcome.
 
 use super::FleetError;
-use super::local_settings::LocalSettings;
 use super::process::PerProcess;
 use super::until::Until;
+use crate::engine::options::Config;
 use crate::engine::panics::{Payload, caught, resume_unwind};
 use crate::error::Error;
 use crate::landing::Landing;
 use crate::observer::{EventKind, FleetRole};
-use crate::site::Kind;
 use crate::sync::Instant;
 use crate::{Call, Group};
 use std::borrow::Borrow;
@@ -17,9 +16,8 @@ use std::hash::Hash;
 
 /// The group that collapses this process's calls.
 pub(crate) struct Local<K, V, E> {
-    kind: Kind,
-    name: String,
-    settings: LocalSettings<K>,
+    /// How it is built: in this process, and again in a forked child.
+    config: Config<K>,
     // A fork would copy flights whose leaders are threads of the parent.
     group: PerProcess<Collapsed<K, V, E>>,
 }
@@ -27,13 +25,12 @@ pub(crate) struct Local<K, V, E> {
 type Collapsed<K, V, E> = Group<K, V, Grounded<E>>;
 
 impl<K: Hash + Eq, V, E> Local<K, V, E> {
-    pub(crate) fn new(kind: Kind, name: &str, settings: LocalSettings<K>) -> Self {
-        let group = Group::configured(settings.config(kind, name));
-        Self { kind, name: name.to_owned(), group: PerProcess::new(group), settings }
+    pub(crate) fn new(config: Config<K>) -> Self {
+        Self { group: PerProcess::new(Group::configured(config.clone())), config }
     }
 
     pub(crate) fn group(&self) -> &Collapsed<K, V, E> {
-        match self.group.get(|_| Ok::<_, Infallible>(Group::configured(self.settings.config(self.kind, &self.name)))) {
+        match self.group.get(|_| Ok::<_, Infallible>(Group::configured(self.config.clone()))) {
             Ok(group) => group,
             Err(never) => match never {},
         }

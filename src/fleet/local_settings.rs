@@ -1,40 +1,5 @@
 //! The settings that both groups of a fleet have for their part in this process.
 
-use crate::engine::options::{Config, Observer};
-use crate::report::Wanted;
-use crate::site::Kind;
-use crate::sync::Arc;
-
-/// How the local group is built: in this process, and again in a forked child.
-pub(crate) struct LocalSettings<K> {
-    pub(crate) max_followers: usize,
-    pub(crate) timed: bool,
-    /// Set by a method that knows that keys can be printed.
-    pub(crate) debug_key: Option<fn(&K) -> String>,
-    pub(crate) observer: Option<Observer<K>>,
-    pub(crate) wanted: Wanted,
-}
-
-impl<K> Default for LocalSettings<K> {
-    fn default() -> Self {
-        let wanted = Wanted::default();
-        Self { max_followers: usize::MAX, timed: false, debug_key: None, observer: None, wanted }
-    }
-}
-
-impl<K> LocalSettings<K> {
-    pub(crate) fn config(&self, kind: Kind, name: &str) -> Config<K> {
-        let mut config = Config::new(kind);
-        config.name = Some(Arc::from(name));
-        config.max_followers = self.max_followers;
-        config.timed = self.timed;
-        config.debug_key = self.debug_key;
-        config.observer.clone_from(&self.observer);
-        config.wanted = self.wanted;
-        config
-    }
-}
-
 macro_rules! local_settings {
     ($builder:ident, $group:literal, $make:literal) => {
         impl<K, V, E> $builder<K, V, E> {
