@@ -1,6 +1,6 @@
 //! Events with a payload: merged per key, pushed one run at a time.
 //!
-//! Nouns stand below verbs: `events`, `agenda`, `stats`, `telling`; `shared`; `group`; then `run`, `crew`, `flush`, `call`,
+//! Nouns stand below verbs: `watchers`; `events`, `agenda`, `stats`, `telling`; `shared`; `group`; then `run`, `crew`, `flush`, `call`,
 //! `builder`.
 
 mod agenda;
@@ -16,6 +16,7 @@ mod stats;
 mod telling;
 #[cfg(all(test, not(any(flight_group_shuttle, flight_group_loom))))]
 mod timed_tests;
+mod watchers;
 
 pub use builder::EventGroupBuilder;
 pub use call::EventCall;

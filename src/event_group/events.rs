@@ -14,6 +14,7 @@
 
 use crate::engine::load::{Due, Joined, Load};
 use crate::engine::waiter::Waiter;
+use crate::event_group::watchers::Watchers;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use crate::sync::{Arc, Duration, Instant};
 use std::collections::VecDeque;
@@ -51,20 +52,8 @@ pub(crate) struct Events<T> {
     /// Newer events go into the flight behind.
     closed: bool,
     tickets: u64,
+    /// Threads that wait for the merger.
     watchers: Watchers,
-}
-
-/// Threads that wait for the merger. Dropping it, outside the lock, wakes them.
-#[derive(Default)]
-pub(super) struct Watchers(Vec<Arc<Waiter>>);
-
-impl Drop for Watchers {
-    fn drop(&mut self) {
-        for watcher in self.0.drain(..) {
-            watcher.call();
-            watcher.notify();
-        }
-    }
 }
 
 struct Segment<T> {
@@ -166,7 +155,7 @@ impl<T> Events<T> {
     /// Who merges, if that is another thread. `watcher` is woken when it is done.
     pub(super) fn watch_merger(&mut self, me: u64, watcher: &Arc<Waiter>) -> Option<u64> {
         let merger = self.merger.filter(|merger| *merger != me)?;
-        self.watchers.0.push(watcher.clone());
+        self.watchers.add(watcher);
         Some(merger)
     }
 

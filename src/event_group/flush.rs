@@ -1,4 +1,4 @@
-//! `flush`, and the drop of the last handle: everything that waits for a time or a worker is done now.
+//! `flush`, `close` and the drop of the last handle: what waits for a time or a worker is done now, or given back.
 
 use crate::engine::deadlock::{EdgeGuard, Ender, thread_number};
 use crate::engine::flight::FlightId;
@@ -39,13 +39,12 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
             if others.is_empty() {
                 break Ok(());
             }
-            match EdgeGuard::begin(&self.engine.node(0, Ender::All(others)), until.is_some()) {
-                Ok(_edge) if waiter.wait(until, None, || false) == Wake::TimedOut => break Ok(()),
+            match self.watch(&waiter, Ender::All(others), until) {
+                Ok(Wake::TimedOut) => break Ok(()),
                 Ok(_) => {}
                 Err(circle) => break Err(circle),
             }
         };
-        self.telling.unwatch(&waiter);
         waiter.give_back();
         result
     }
@@ -57,12 +56,17 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
             waiter.answer();
             let merger = self.engine.with_waiting(id, |events| events.watch_merger(me, &waiter)).flatten();
             let Some(merger) = merger else { break };
-            match EdgeGuard::begin(&self.engine.node(0, Ender::Thread(merger)), false) {
-                Ok(_edge) => drop(waiter.wait(None, None, || false)),
-                Err(_) => break, // it waits for this thread: what it has is not to be had
+            if self.watch(&waiter, Ender::Thread(merger), None).is_err() {
+                break; // it waits for this thread: what it has is not to be had
             }
         }
         waiter.give_back();
+    }
+
+    /// Sleeps until the watcher is called by one of these threads, or until then, unless that would be for ever.
+    fn watch(&self, watcher: &Waiter, others: Ender, until: Option<Instant>) -> Result<Wake, Deadlock> {
+        let _edge = EdgeGuard::begin(&self.engine.node(0, others), until.is_some())?;
+        Ok(watcher.wait(until, None, || false))
     }
 
     /// Takes no more events, waits so long for those that it has, and gives back what no run has begun to carry. It
@@ -89,7 +93,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
                 _ => back.push((key, events)),
             }
         }
-        self.close_agenda();
+        self.close_agenda(); // the workers leave
         let merged = |(key, events)| match self.merge_all(events) {
             Ok(event) => Some((key, event)),
             Err(payload) => {
@@ -118,10 +122,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
                 if merger.is_none() { events.take_submitted(rules) } else { Vec::new() }
             });
             let Some(merger) = merger else { break taken };
-            match EdgeGuard::begin(&self.engine.node(0, Ender::Thread(merger)), false) {
-                Ok(_edge) => drop(waiter.wait(None, None, || false)),
-                Err(_) => waits = false, // it waits for this thread: what it has is not to be had
-            }
+            waits = self.watch(&waiter, Ender::Thread(merger), None).is_ok(); // or else it waits for this thread
         };
         waiter.give_back();
         let taken: Vec<T> = taken.into_iter().flatten().collect();

@@ -38,7 +38,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
         let holds = !delay.is_zero() || timing.quiet.is_some() || timing.min_interval.is_some();
         let event = Cell::new(Some(event));
         let mut brings = Push { event: &event, rules: &self.engine.rules, coming: self.coming(true, delay) };
-        let mut report = Report { key: None, carried: 0, failure: None, told: None };
+        let mut report = Report { key: None, carried: 0, failure: None };
         let result = caught(|| {
             let work = |load: Option<(FlightId, Events<T>)>| {
                 let (key, carried) = match load {
@@ -118,7 +118,6 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
     #[cold]
     fn merge_arrived(&self, id: FlightId, mut neighbours: Neighbours<T>, own_key: impl Fn() -> Arc<K>) {
         let rules = &self.engine.rules;
-        let mut told = None;
         for round in 1.. {
             let weight = neighbours.weight();
             let merged = self.merge_all(neighbours.events).and_then(|event| {
@@ -131,7 +130,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
                     }
                 }
             });
-            let (taken, error) = match merged {
+            let (taken, failure) = match merged {
                 Ok((event, weighs)) => {
                     let mut event = Some(event);
                     let settled = self.engine.settle(id, |events| {
@@ -148,7 +147,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
                         // `close` has given the rest back; this is what it did not get.
                         None => {
                             drop_quietly(event);
-                            (None, Error::Closed(self.engine.site()))
+                            (None, self.failure(Error::Closed(self.engine.site())))
                         }
                     }
                 }
@@ -156,8 +155,8 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
                     self.counts.panicked.fetch_add(1, Relaxed);
                     let error = self.engine.panicked(&payload);
                     drop_quietly(payload);
-                    told = self.will_tell();
-                    (self.engine.fail_next(id, error.clone()), error)
+                    let failure = self.failure(error.clone());
+                    (self.engine.fail_next(id, error), failure)
                 }
             };
             rules.waiting.fetch_sub(weight, Relaxed);
@@ -168,14 +167,14 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
                 }
                 None => caught(&own_key).map_err(drop_quietly).ok(),
             };
-            self.tell(&Report { key, carried: 0, failure: Some(error), told });
+            self.tell(&Report { key, carried: 0, failure: Some(failure) });
             return;
         }
     }
 
     /// Submitted events are lost for which no run can be told.
     pub(super) fn tell_failure(&self, key: Option<Arc<K>>, error: Error<E>) {
-        self.tell(&Report { key, carried: 0, failure: Some(error), told: None });
+        self.tell(&Report { key, carried: 0, failure: Some(self.failure(error)) });
     }
 
     /// In the order of arrival. After a panic the rest is dropped outside the unwinding, so that an event whose `Drop`
@@ -205,15 +204,14 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
             Ok(Err(error)) => {
                 self.counts.failed.fetch_add(1, Relaxed);
                 if submitted && self.on_failure.is_some() {
-                    report.failure = caught(|| Error::Work(error.clone())).map_err(drop_quietly).ok();
-                    report.told = self.will_tell();
+                    let error = caught(|| Error::Work(error.clone())).map_err(drop_quietly);
+                    report.failure = error.ok().map(|error| self.failure(error));
                 }
                 Err(error)
             }
             Err(payload) => {
                 self.counts.panicked.fetch_add(1, Relaxed);
-                report.failure = submitted.then(|| self.engine.panicked(&payload));
-                report.told = if submitted { self.will_tell() } else { None };
+                report.failure = submitted.then(|| self.failure(self.engine.panicked(&payload)));
                 resume_unwind(payload)
             }
         }
@@ -221,22 +219,22 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
 
     /// A run on a thread that is none of its callers'.
     pub(super) fn run_for_others(&self, key: Arc<K>, hash: u64, flight: Arc<Flight<V, E, Events<T>>>) {
-        let mut report = Report { key: Some(key.clone()), carried: 0, failure: None, told: None };
+        let mut report = Report { key: Some(key.clone()), carried: 0, failure: None };
         self.engine
             .lead_for_others(&key, flight, hash, |load| self.run(&key, load.take_off(&self.engine.rules), &mut report));
         self.tell(&report);
         drop_quietly((key, report));
     }
 
-    /// Says so before the run lands, to those who will wait for it.
-    fn will_tell(&self) -> Option<Untold> {
-        self.on_failure.as_ref().map(|_| self.telling.begin())
+    /// What `on_failure` will be told. Made before the run lands, so that those who wait for the run also wait for that.
+    fn failure(&self, error: Error<E>) -> (Error<E>, Untold) {
+        (error, self.telling.begin())
     }
 
     /// Calls `on_failure` for events that were submitted, because no caller gets their error. The run's blocked callers
     /// have been woken.
     fn tell(&self, report: &Report<K, E>) {
-        if let (Some(on_failure), Some(key), Some(error)) = (&self.on_failure, &report.key, &report.failure) {
+        if let (Some(on_failure), Some(key), Some((error, _))) = (&self.on_failure, &report.key, &report.failure) {
             quietly(|| on_failure(key, error));
         }
     }
@@ -246,9 +244,7 @@ impl<K: Key, T: Own, V: Told, E: Told> Shared<K, T, V, E> {
 struct Report<K, E> {
     key: Option<Arc<K>>,
     carried: usize,
-    failure: Option<Error<E>>,
-    /// Until it is dropped, `flush` waits for the failure to be told.
-    told: Option<Untold>,
+    failure: Option<(Error<E>, Untold)>,
 }
 
 /// The event of a blocked caller.

@@ -5,6 +5,7 @@
 
 use crate::engine::deadlock::{Ender, thread_number};
 use crate::engine::waiter::Waiter;
+use crate::event_group::watchers::Watchers;
 use crate::sync::{Arc, Mutex};
 
 /// All of a group's.
@@ -24,7 +25,7 @@ struct State {
     numbers: u64,
     /// The numbers of the calls that are due, and the threads that make them.
     due: Vec<(u64, u64)>,
-    watchers: Vec<Arc<Waiter>>,
+    watchers: Watchers,
 }
 
 impl Telling {
@@ -48,14 +49,9 @@ impl Telling {
         let others = state.due.iter().filter(|(number, thread)| *number <= up_to && *thread != me);
         let others: Vec<_> = others.map(|(_, thread)| Ender::Thread(*thread)).collect();
         if !others.is_empty() {
-            state.watchers.push(watcher.clone());
+            state.watchers.add(watcher);
         }
         others
-    }
-
-    /// The watcher is about to be given back.
-    pub(super) fn unwatch(&self, watcher: &Arc<Waiter>) {
-        self.state.lock().watchers.retain(|other| !Arc::ptr_eq(other, watcher));
     }
 }
 
@@ -64,8 +60,7 @@ impl Drop for Untold {
         let mut state = self.of.state.lock();
         state.due.retain(|(number, _)| *number != self.number);
         let watchers = std::mem::take(&mut state.watchers);
-        watchers.iter().for_each(|watcher| watcher.call());
         drop(state);
-        watchers.iter().for_each(|watcher| watcher.notify());
+        drop(watchers);
     }
 }

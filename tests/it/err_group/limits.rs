@@ -142,19 +142,21 @@ fn threads_end_with_the_scope() {
     });
 }
 
+/// A task that spawns the next one, `left` in all.
+fn link<'scope>(g: &ErrGroup<'scope, '_, String>, left: u32, ran: &'scope AtomicUsize) {
+    ran.fetch_add(1, Ordering::Relaxed);
+    if left > 1 {
+        let own = g.clone();
+        assert!(g.spawn(move |_| {
+            link(&own, left - 1, ran);
+            Ok(())
+        }));
+    }
+}
+
 /// Issue: at a limit of 1 the stack overflowed after some thousand tasks. A small stack, so that depth would show.
 #[test]
 fn p14_a_million_tasks_each_of_which_spawns_the_next() {
-    fn link<'scope>(g: &ErrGroup<'scope, '_, String>, left: u32, ran: &'scope AtomicUsize) {
-        ran.fetch_add(1, Ordering::Relaxed);
-        if left > 1 {
-            let own = g.clone();
-            assert!(g.spawn(move |_| {
-                link(&own, left - 1, ran);
-                Ok(())
-            }));
-        }
-    }
     // With the delays that hold windows open, each task takes 300 us.
     let shorter = if cfg!(flight_group_test_delay) { 1_000 } else { 1 };
     for (limit, length) in [(1, 1_000_000 / shorter), (3, 100_000 / shorter)] {
@@ -173,16 +175,6 @@ fn p14_a_million_tasks_each_of_which_spawns_the_next() {
 #[test]
 fn p14_chains_in_all_places_of_a_full_group() {
     within(|| {
-        fn link<'scope>(g: &ErrGroup<'scope, '_, String>, left: u32, ran: &'scope AtomicUsize) {
-            ran.fetch_add(1, Ordering::Relaxed);
-            if left > 1 {
-                let own = g.clone();
-                assert!(g.spawn(move |_| {
-                    link(&own, left - 1, ran);
-                    Ok(())
-                }));
-            }
-        }
         let ran = AtomicUsize::new(0);
         let all = Barrier::new(4);
         let outcome: Outcome = ErrGroup::builder().limit(4).scope(|g| {

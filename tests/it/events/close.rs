@@ -27,6 +27,21 @@ fn far() -> Instant {
     Instant::now() + crate::support::AGES
 }
 
+/// A thread that submits ones for the key 1 until it is in `merge`, which opens the gate; returns how many it submits.
+fn merge_for_key_1(sums: &EventGroup<u32, u64>, merging: &Arc<Gate>) -> thread::JoinHandle<u64> {
+    let (sums, mark) = (sums.clone(), merging.clone());
+    let merger = thread::spawn(move || {
+        let mut accepted = 0;
+        while !mark.is_open() {
+            sums.submit(&1, 1).unwrap();
+            accepted += 1;
+        }
+        accepted
+    });
+    merging.pass();
+    merger
+}
+
 /// P13: what can be pushed in time is pushed, whatever it waits for, and nothing comes back.
 #[test]
 fn close_pushes_what_it_can() {
@@ -146,17 +161,7 @@ fn p13_close_waits_for_the_merger() {
         .build();
         sums.submit(&1, 1).unwrap();
         until(|| sums.in_flight() == 1);
-        let submitting = sums.clone();
-        let (mark, reached) = (merging.clone(), merging.clone());
-        let merger = thread::spawn(move || {
-            let mut accepted = 0;
-            while !mark.is_open() {
-                submitting.submit(&1, 1).unwrap();
-                accepted += 1;
-            }
-            accepted
-        });
-        reached.pass();
+        let merger = merge_for_key_1(&sums, &merging);
         sums.submit(&1, 100).unwrap(); // behind what is being merged
         let closing = sums.clone();
         let closing = thread::spawn(move || closing.close(Instant::now()));
@@ -196,24 +201,14 @@ fn close_reports_what_a_merger_has_that_waits_for_it() {
         .build();
         sums.submit(&1, 1).unwrap();
         until(|| sums.in_flight() == 1);
-        let mut merger_thread = None;
+        let mut merger = None;
         let back = outer.work(&1, || {
-            let submitting = sums.clone();
-            let (mark, reached) = (merging.clone(), merging.clone());
-            merger_thread = Some(thread::spawn(move || {
-                let mut accepted = 0;
-                while !mark.is_open() {
-                    submitting.submit(&1, 1).unwrap();
-                    accepted += 1;
-                }
-                accepted
-            }));
-            reached.pass();
+            merger = Some(merge_for_key_1(&sums, &merging));
             until_waiting(&outer, &1, 1);
             sums.submit(&1, 100).unwrap(); // behind what is being merged
             sums.close(Instant::now()).into_iter().map(|(_, sum)| sum).sum()
         });
-        let merged: u64 = merger_thread.unwrap().join().unwrap();
+        let merged = merger.unwrap().join().unwrap();
         if back == 100 {
             assert_eq!(soon(&failures), (1, Error::closed()));
         } else {
