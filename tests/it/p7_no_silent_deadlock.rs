@@ -1,8 +1,10 @@
 //! P7: a call that would wait for itself, directly or through a chain of flights, is refused at once and told why;
 //! and no call is refused that would not.
 
-use crate::support::{AGES, Gate, Held, Place, SOON, finish, hold, line_up, panic_of, until, until_waiting, within};
-use flight_group::{Deadlock, Error, Group, Landing, WriteGroup};
+use crate::support::{
+    AGES, Gate, Held, Place, SOON, finish, hold, line_up, panic_of, until, until_refused, until_waiting, within,
+};
+use flight_group::{Deadlock, Error, Group, WriteGroup};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::{Builder, spawn};
@@ -13,18 +15,6 @@ fn circle<E: std::fmt::Debug>(error: Error<E>) -> Deadlock {
         Error::Deadlock(circle) => circle,
         other => panic!("expected a deadlock, got {other:?}"),
     }
-}
-
-/// Calls, each time with a deadline, until the call is refused: then the thread that closes the circle with it waits. (It
-/// has joined a moment before that, and would be refused itself if this thread waited first.)
-fn until_refused<V: std::fmt::Debug>(call: impl Fn() -> Result<Landing<V>, Error<std::convert::Infallible>>) {
-    until(|| match call() {
-        Err(Error::TimedOut(_)) => false,
-        other => {
-            circle(other.unwrap_err());
-            true
-        }
-    });
 }
 
 #[test]

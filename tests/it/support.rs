@@ -50,6 +50,17 @@ pub(crate) fn finish<T>(thread: JoinHandle<T>) -> T {
     thread.join().unwrap_or_else(|payload| resume_unwind(payload))
 }
 
+/// Calls, each time with a deadline, until the call is refused: then the thread that closes the circle with it waits. (It
+/// has joined a moment before that, and would be refused itself if this thread waited first.)
+#[track_caller]
+pub(crate) fn until_refused<V: std::fmt::Debug, E: std::fmt::Debug>(call: impl Fn() -> Result<Landing<V>, Error<E>>) {
+    until(|| match call() {
+        Err(Error::TimedOut(_)) => false,
+        Err(Error::Deadlock(_)) => true,
+        other => panic!("expected a deadlock, got {other:?}"),
+    });
+}
+
 /// Waits until it is so. A watchdog ends the wait that has no end.
 #[track_caller]
 pub(crate) fn until(mut so: impl FnMut() -> bool) {
@@ -429,11 +440,7 @@ pub(crate) fn no_hope(group: &Group<u8, u8>) -> impl Fn(Attempt) -> Result<u8, S
             return again.try_work(&1, || unreachable!("it is in the air")).map_err(|error| error.to_string());
         }
         until_waiting(&again, &1, 1);
-        // Refused only once the call waits, too.
-        until(|| match again.call(&1).timeout(SOON).run(|| unreachable!("it is in the air")) {
-            Err(Error::TimedOut(_)) => false,
-            other => other.unwrap_err().is_deadlock(),
-        });
+        until_refused(|| again.call(&1).timeout(SOON).run(|| unreachable!("it is in the air")));
         Err("the other replica is down".to_owned())
     }
 }

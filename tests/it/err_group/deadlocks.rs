@@ -1,6 +1,6 @@
 //! P7 in a scope: a task that waits for the thread of its scope, and circles through other threads.
 
-use crate::support::{message, until, until_waiting, within};
+use crate::support::{SOON, message, until, until_refused, until_waiting, within};
 use flight_group::{ErrGroup, Error, Group, Kind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -131,20 +131,23 @@ fn p7_wait_is_a_panic_where_a_task_waits_for_the_calling_thread() {
 
 /// All places wait for the calling thread: it goes on in one more, instead of for ever.
 #[test]
-#[cfg_attr(flight_group_test_delay, ignore = "a caller is counted 300 us before the deadlock check sees it wait")]
 fn p7_a_spawn_that_all_places_wait_for_runs_the_task_itself() {
     within(|| {
         let group: Group<u8, thread::ThreadId> = Group::new();
-        let here = thread::current().id();
+        let (places, here) = (Group::<u8, _>::new(), thread::current().id());
         let outcome: Result<thread::ThreadId, Error<_>> = ErrGroup::builder().limit(2).scope(|g| {
-            for _ in 0..2 {
-                g.spawn(|_| {
+            for place in 0..2 {
+                let (group, places) = (&group, &places);
+                g.spawn(move |_| {
                     until(|| group.in_flight() == 1);
-                    group.try_work(&1, || unreachable!("it is in the air")).map(drop)
+                    places.work(&place, || group.try_work(&1, || unreachable!("it is in the air")).map(drop))
                 });
             }
             group.work(&1, || {
                 until_waiting(&group, &1, 2);
+                for place in 0..2 {
+                    until_refused(|| places.call(&place).timeout(SOON).run(|| unreachable!("it is in the air")));
+                }
                 let (ran, said) = mpsc::channel();
                 assert!(g.spawn(move |_| {
                     ran.send(thread::current().id()).unwrap();

@@ -1,6 +1,7 @@
 //! P13: nothing that was accepted is lost, wherever the last handle is dropped, and whatever panics before a run.
 
 use super::*;
+use crate::support::{SOON, until_refused};
 use flight_group::{EventKind, Group};
 
 /// A group that adds up what it carries, and where the sums go.
@@ -71,6 +72,7 @@ fn p13_dropped_in_a_flight_that_the_running_push_follows_it_does_not_hang() {
             let value = reads.work(&7, || {
                 events.submit(&1, 1).unwrap();
                 until(|| reads.followers(&7) == 1);
+                until_refused(|| events.call(&1).timeout(SOON).push(1_000));
                 events.submit(&1, 10).unwrap(); // behind the run that waits for this thread
                 events.call(&2).delay(Duration::MAX).submit(100).unwrap(); // nobody's business but the drop's
                 drop(events);
